@@ -1,0 +1,2 @@
+function(tersor_add_cuda_module)
+endfunction()

@@ -1,0 +1,30 @@
+#pragma once
+// Arguments that are not arrays, and what messages about arguments are made of.
+
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <string>
+
+#include "core/view.h"
+
+namespace tersor::bind {
+
+namespace py = pybind11;
+
+double number_argument(py::handle object, const char* name);
+std::int64_t integer_argument(py::handle object, const char* name);
+
+// In [0, ndim): negative axes count from the end. Raises numpy.exceptions.AxisError.
+int axis_argument(py::handle object, const View& view);
+
+// An unpacked array must have the number of columns that the call names.
+void require_columns(const View& unpacked, py::handle cols);
+
+// The type as users write it: "list", "numpy.ma.MaskedArray".
+std::string type_name(py::handle object);
+
+// Raises TypeError with the Python exception in flight as its cause; KeyboardInterrupt and MemoryError pass unchanged.
+[[noreturn]] void raise_type_error_from(py::error_already_set& cause, const std::string& message);
+
+}  // namespace tersor::bind

@@ -1,0 +1,108 @@
+#include "bind/array.h"
+
+#include <pybind11/numpy.h>
+
+#include <atomic>
+#include <bit>
+#include <string>
+
+#include "bind/argument.h"
+#include "core/check.h"
+
+namespace tersor::bind {
+
+namespace {
+
+PyTypeObject* ndarray_type = nullptr;    // set once, at import
+PyObject* ndarray_array_ufunc = nullptr;
+
+// ml_dtypes' bfloat16 has no fixed type number: NumPy gives one when ml_dtypes is imported, and it stays.
+std::atomic<int> bfloat16_number{-1};
+
+constexpr char kSwappedOrder = std::endian::native == std::endian::little ? '>' : '<';
+
+// NumPy's type numbers are part of its ABI: NPY_BOOL, NPY_BYTE and so on.
+bool dtype_from_number(int number, DType& dtype) noexcept {
+  switch (number) {
+    case 0: dtype = DType::kBool; return true;
+    case 1: dtype = DType::kInt8; return true;
+    case 2: dtype = DType::kUInt8; return true;
+    case 11: dtype = DType::kFloat32; return true;
+    case 12: dtype = DType::kFloat64; return true;
+    case 23: dtype = DType::kFloat16; return true;
+    default: break;
+  }
+  if (number != bfloat16_number.load(std::memory_order_relaxed)) return false;
+  dtype = DType::kBFloat16;
+  return true;
+}
+
+bool is_bfloat16(const py::dtype& dtype) {
+  return dtype.itemsize() == 2 && py::str(dtype.attr("name")).cast<std::string>() == "bfloat16";
+}
+
+DType dtype_of(const py::array& array, const char* name) {
+  const py::dtype dtype = array.dtype();
+  DType result;
+  if (dtype_from_number(dtype.num(), result)) {
+    if (dtype.byteorder() != kSwappedOrder) return result;
+    throw TypeError(std::string(name) + " has the byte order of another machine; convert it with " + name + ".astype(" + name +
+                    ".dtype.newbyteorder('='))");
+  }
+  if (is_bfloat16(dtype)) {
+    bfloat16_number.store(dtype.num(), std::memory_order_relaxed);
+    return DType::kBFloat16;
+  }
+  throw TypeError(std::string(name) + " has dtype " + py::str(dtype).cast<std::string>() +
+                  ", which tersor does not read; convert it with " + name + ".astype");
+}
+
+// A subclass whose arithmetic differs from ndarray's (a mask, a unit) would lose that meaning here.
+void reject_special_subclass(py::handle object, const char* name) {
+  const py::handle type = py::type::handle_of(object);
+  const auto ma = py::reinterpret_steal<py::object>(PyImport_GetModule(py::str("numpy.ma").ptr()));
+  const bool masked = ma && py::isinstance(object, ma.attr("MaskedArray"));
+  if (!masked && type.attr("__array_ufunc__").ptr() == ndarray_array_ufunc) return;
+  throw TypeError(std::string(name) + " is a " + type_name(object) + ", which means more than its numbers; pass numpy.asarray(" +
+                  name + ") for the numbers alone");
+}
+
+}  // namespace
+
+void load_numpy() {
+  const py::object ndarray = py::module_::import("numpy").attr("ndarray");
+  ndarray_array_ufunc = py::object(ndarray.attr("__array_ufunc__")).release().ptr();
+  ndarray_type = reinterpret_cast<PyTypeObject*>(ndarray.inc_ref().ptr());
+}
+
+ArrayArg::ArrayArg(py::handle object, const char* name, Use use) {
+  view_.name = name;
+  if (!read_numpy(object) && !read_torch(object, use) && !read_dlpack(object))
+    throw TypeError(std::string(name) + " must be a NumPy array, a torch tensor or another DLPack array, not " + type_name(object) +
+                    "; convert it with numpy.asarray(" + name + ")");
+  if (use == Use::kOutput && !view_.writable)
+    throw ValueError(std::string(name) + " is read-only, so no result can be written to it");
+}
+
+// The accessors of py::array cost 10 ns, and unlike the buffer protocol they show bfloat16 too.
+bool ArrayArg::read_numpy(py::handle object) {
+  if (Py_TYPE(object.ptr()) != ndarray_type) {
+    if (!PyType_IsSubtype(Py_TYPE(object.ptr()), ndarray_type)) return false;
+    reject_special_subclass(object, view_.name);
+  }
+  const auto array = py::reinterpret_borrow<py::array>(object);
+  if (array.ndim() > kMaxDims) throw ValueError(std::string(view_.name) + " has more than " + std::to_string(kMaxDims) + " dimensions");
+  view_.dtype = dtype_of(array, view_.name);
+  view_.data = static_cast<std::byte*>(const_cast<void*>(array.data()));
+  view_.ndim = static_cast<int>(array.ndim());
+  view_.writable = array.writeable();
+  const auto* shape = array.shape();
+  const auto* strides = array.strides();
+  for (int i = 0; i < view_.ndim; ++i) {
+    view_.shape[i] = shape[i];
+    view_.stride_bytes[i] = strides[i];
+  }
+  return true;
+}
+
+}  // namespace tersor::bind

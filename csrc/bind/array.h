@@ -1,0 +1,44 @@
+#pragma once
+// A Python array as a View. The facts about one array are checked here and nowhere else: that it is one, that its memory can be
+// read (and written, for an output), its dtype, its device. Nothing is ever converted or copied.
+
+#include <pybind11/pybind11.h>
+
+#include <memory>
+
+#include "bind/dlpack.h"
+#include "core/view.h"
+
+namespace tersor::bind {
+
+namespace py = pybind11;
+
+enum class Use : std::uint8_t { kInput, kOutput };
+
+// An argument of an op for the length of the call. Needs the GIL at both ends of its life, and the object to outlive it.
+class ArrayArg {
+ public:
+  ArrayArg(py::handle object, const char* name, Use use = Use::kInput);
+  ArrayArg(const ArrayArg&) = delete;
+  ArrayArg& operator=(const ArrayArg&) = delete;
+
+  const View& view() const noexcept { return view_; }
+  operator const View&() const noexcept { return view_; }
+
+ private:
+  // Each reads the object if it is of its kind, else returns false.
+  bool read_numpy(py::handle object);   // array.cpp
+  bool read_torch(py::handle object, Use use);  // torch_array.cpp
+  bool read_dlpack(py::handle object);  // dlpack_array.cpp
+
+  void hold_capsule(py::handle capsule, bool legacy_is_writable);
+  void read_tensor(const dlpack::Tensor& tensor);
+
+  View view_;
+  std::unique_ptr<void, void (*)(void*)> held_{nullptr, nullptr};  // the producer's managed tensor
+};
+
+// Called at import: looks up what read_numpy compares with.
+void load_numpy();
+
+}  // namespace tersor::bind

@@ -1,0 +1,17 @@
+#pragma once
+// What module.cpp puts together: one function a family, each in the file of that name.
+
+#include <pybind11/pybind11.h>
+
+namespace tersor::bind {
+
+namespace py = pybind11;
+
+void bind_prune(py::module_& module);
+void bind_bitmask(py::module_& module);
+void bind_quantize(py::module_& module);
+void bind_pack(py::module_& module);
+void bind_softmax(py::module_& module);
+void bind_runtime(py::module_& module);
+
+}  // namespace tersor::bind

@@ -1,0 +1,19 @@
+// The extension module tersor._core. A new family adds its line here and in families.h.
+
+#include <pybind11/pybind11.h>
+
+#include "bind/array.h"
+#include "bind/errors.h"
+#include "bind/families.h"
+
+PYBIND11_MODULE(_core, module, pybind11::multiple_interpreters::not_supported()) {
+  using namespace tersor::bind;
+  load_numpy();
+  bind_errors(module);
+  bind_prune(module);
+  bind_bitmask(module);
+  bind_quantize(module);
+  bind_pack(module);
+  bind_softmax(module);
+  bind_runtime(module);
+}

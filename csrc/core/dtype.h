@@ -1,0 +1,40 @@
+#pragma once
+// The element types that tersor reads and writes, and what every layer may ask about them.
+
+#include <cstdint>
+
+namespace tersor {
+
+enum class DType : std::uint8_t { kFloat32, kFloat16, kBFloat16, kFloat64, kInt8, kUInt8, kBool };
+
+constexpr std::int64_t item_size(DType dtype) noexcept {
+  switch (dtype) {
+    case DType::kFloat64: return 8;
+    case DType::kFloat32: return 4;
+    case DType::kFloat16:
+    case DType::kBFloat16: return 2;
+    default: return 1;
+  }
+}
+
+constexpr bool is_floating(DType dtype) noexcept { return dtype <= DType::kFloat64; }
+
+constexpr const char* name_of(DType dtype) noexcept {
+  switch (dtype) {
+    case DType::kFloat32: return "float32";
+    case DType::kFloat16: return "float16";
+    case DType::kBFloat16: return "bfloat16";
+    case DType::kFloat64: return "float64";
+    case DType::kInt8: return "int8";
+    case DType::kUInt8: return "uint8";
+    case DType::kBool: return "bool";
+  }
+  return "unknown";
+}
+
+// The type that arithmetic on `dtype` happens in: float64 stays, every narrower float widens to float32.
+constexpr DType arithmetic_dtype(DType dtype) noexcept {
+  return dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
+}
+
+}  // namespace tersor

@@ -1,0 +1,67 @@
+#include "core/memory.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+namespace tersor {
+
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kKeptBytes = std::size_t{1} << 20;
+
+std::int64_t cache_share_bytes() noexcept {
+  // Half of the last level: the input passes through it too, and other processes share it.
+  static const std::int64_t share = [] {
+    long bytes = -1;
+#if defined(_SC_LEVEL3_CACHE_SIZE)
+    bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+#endif
+    return bytes > 0 ? bytes / 2 : std::int64_t{8} << 20;
+  }();
+  return share;
+}
+
+std::byte* allocate(std::size_t bytes) {
+  void* data = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+  if (!data) throw std::bad_alloc();
+  return static_cast<std::byte*>(data);
+}
+
+struct Free {
+  void operator()(std::byte* data) const noexcept { std::free(data); }
+};
+
+struct KeptBuffer {
+  std::unique_ptr<std::byte, Free> data;
+  bool in_use = false;
+};
+thread_local KeptBuffer kept;
+
+}  // namespace
+
+Store store_for(std::int64_t output_bytes) noexcept {
+  return output_bytes > cache_share_bytes() ? Store::kStreaming : Store::kCached;
+}
+
+Scratch::Scratch(std::size_t bytes) : borrowed_(bytes <= kKeptBytes && !kept.in_use) {
+  if (!borrowed_) {
+    data_ = allocate(bytes ? bytes : 1);
+    return;
+  }
+  if (!kept.data) kept.data.reset(allocate(kKeptBytes));
+  kept.in_use = true;
+  data_ = kept.data.get();
+}
+
+Scratch::~Scratch() {
+  if (borrowed_)
+    kept.in_use = false;
+  else
+    std::free(data_);
+}
+
+}  // namespace tersor

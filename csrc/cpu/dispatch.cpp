@@ -1,0 +1,30 @@
+// Which level's table a call goes to. Compiled without instruction-set flags.
+
+#include "core/cpu_level.h"
+#include "cpu/kernels.h"
+
+namespace tersor::cpu {
+
+namespace {
+
+// One table a level, in the order of CpuLevel.
+template <class Table>
+const Table& active(const Table* const (&tables)[kCpuLevelCount]) {
+  return *tables[static_cast<int>(cpu_level())];
+}
+
+}  // namespace
+
+#if defined(__aarch64__)
+#define TERSOR_LEVEL_TABLES(table) {&neon::table}
+#else
+#define TERSOR_LEVEL_TABLES(table) {&baseline::table, &avx2::table, &avx512::table}
+#endif
+
+const PruneKernels& prune_kernels() { return active<PruneKernels>(TERSOR_LEVEL_TABLES(prune_kernels)); }
+const BitmaskKernels& bitmask_kernels() { return active<BitmaskKernels>(TERSOR_LEVEL_TABLES(bitmask_kernels)); }
+const QuantizeKernels& quantize_kernels() { return active<QuantizeKernels>(TERSOR_LEVEL_TABLES(quantize_kernels)); }
+const PackKernels& pack_kernels() { return active<PackKernels>(TERSOR_LEVEL_TABLES(pack_kernels)); }
+const SoftmaxKernels& softmax_kernels() { return active<SoftmaxKernels>(TERSOR_LEVEL_TABLES(softmax_kernels)); }
+
+}  // namespace tersor::cpu

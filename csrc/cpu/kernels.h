@@ -1,0 +1,140 @@
+#pragma once
+// Every CPU kernel. A family's kernels form a table of function references, filled in once per CPU level: a kernel that a level
+// forgets, or gives the wrong type, does not compile. Kernels are noexcept and allocate nothing.
+
+#include "core/dtype.h"
+#include "core/store.h"
+#include "cpu/rows.h"
+
+namespace tersor::cpu {
+
+// One kernel for each floating-point element type.
+template <class Function>
+struct ByFloat {
+  Function& float32;
+  Function& float16;
+  Function& bfloat16;
+  Function& float64;
+  Function& operator[](DType dtype) const noexcept {
+    switch (dtype) {
+      case DType::kFloat16: return float16;
+      case DType::kBFloat16: return bfloat16;
+      case DType::kFloat64: return float64;
+      default: return float32;
+    }
+  }
+};
+
+struct PruneKernels {
+  // threshold_bits: the bit pattern of the least magnitude that stays.
+  using PruneThreshold = void(ConstRows w, Rows out, Extent extent, std::uint64_t threshold_bits, Store store) noexcept;
+  using MaskThreshold = void(ConstRows w, Rows mask, Extent extent, std::uint64_t threshold_bits, Store store) noexcept;
+  using ApplyMask = void(ConstRows w, ConstRows mask, Rows out, Extent extent, Store store) noexcept;
+  using CountNonzero = std::int64_t(ConstRows w, Extent extent) noexcept;
+  ByFloat<PruneThreshold> prune_threshold;
+  ByFloat<MaskThreshold> mask_threshold;
+  ByFloat<MaskThreshold> mask_threshold_packed;
+  ByFloat<ApplyMask> apply_mask;
+  ByFloat<ApplyMask> apply_mask_packed;
+  ByFloat<CountNonzero> count_nonzero;
+  CountNonzero& count_nonzero_bytes;
+};
+
+struct BitmaskKernels {
+  using PackMask = void(ConstRows mask, Rows bits, Extent extent, Store store) noexcept;
+  using UnpackMask = void(ConstRows bits, Rows mask, Extent extent, Store store) noexcept;
+  PackMask& pack_mask;
+  UnpackMask& unpack_mask;
+};
+
+// The largest finite magnitude of a row, as bits of the row's dtype, and whether all of the row was finite.
+struct RowMagnitude {
+  std::uint64_t absmax_bits;
+  bool finite;
+};
+
+struct QuantizeKernels {
+  using RoundFixed = void(ConstRows w, Rows out, Extent extent, int bits, Store store) noexcept;
+  using QuantizeInt8 = void(ConstRows w, Rows q, Rows scale, Extent extent, Store store) noexcept;
+  using MeasureRow = RowMagnitude(const std::byte* w, std::int64_t cols) noexcept;
+  using WriteScale = void(RowMagnitude magnitude, std::byte* scale) noexcept;
+  using EncodeRow = void(const std::byte* w, std::int8_t* q, std::int64_t cols, RowMagnitude magnitude, Store store) noexcept;
+  using DequantizeInt8 = void(ConstRows q, ConstRows scale, Rows out, Extent extent, Store store) noexcept;
+  ByFloat<RoundFixed> round_fixed;
+  ByFloat<QuantizeInt8> quantize_int8;
+  ByFloat<MeasureRow> measure_row;  // quantize_int8 in three steps, for rows that several threads share
+  ByFloat<WriteScale> write_scale;
+  ByFloat<EncodeRow> encode_row;
+  ByFloat<DequantizeInt8> dequantize_int8;          // by the dtype of out; float32 scales
+  ByFloat<DequantizeInt8> dequantize_int8_float64;  // float64 scales
+};
+
+struct PackKernels {
+  using PackInt4 = bool(ConstRows q, Rows packed, Extent extent, Store store) noexcept;  // whether all values fit
+  using UnpackInt4 = void(ConstRows packed, Rows q, Extent extent, Store store) noexcept;
+  PackInt4& pack_int4;
+  UnpackInt4& unpack_int4;
+};
+
+// The exponentials of a block of kSoftmaxBlock columns, added up, relative to the place on the axis of exponents that the block
+// counts from: exp(shift / T) * 2**exponent.
+struct SoftmaxBlock {
+  double shift, exponent, sum, sum_low;
+};
+// Temperatures so far out that every term but the largest underflows, or that every difference vanishes.
+enum class SoftmaxLimit : std::uint8_t { kNone, kOneHot, kUniform };
+constexpr SoftmaxLimit softmax_limit(DType dtype, double temperature) noexcept {
+  const bool is_float64 = dtype == DType::kFloat64;
+  if (temperature <= (is_float64 ? 0 : 0x1p-180)) return SoftmaxLimit::kOneHot;
+  return temperature >= (is_float64 ? 0x1p1000 : 0x1p180) ? SoftmaxLimit::kUniform : SoftmaxLimit::kNone;
+}
+
+inline constexpr std::int64_t kSoftmaxBlock = 1024;
+constexpr std::int64_t softmax_blocks(std::int64_t cols) noexcept { return (cols + kSoftmaxBlock - 1) / kSoftmaxBlock; }
+
+struct SoftmaxKernels {
+  // scratch: 64-byte aligned, softmax_scratch_bytes(dtype, cols).
+  using Softmax = void(ConstRows x, ConstRows temperature, Rows out, Extent extent, std::byte* scratch, Store store) noexcept;
+  // The same in three steps, for rows too long for scratch, or that several threads share, away from the limits: pieces of whole blocks are measured, the
+  // blocks of a row become one, and pieces are written. The bits are those of softmax.
+  using MeasurePiece = void(const std::byte* x, double temperature, std::int64_t cols, SoftmaxBlock* blocks) noexcept;
+  using JoinBlocks = SoftmaxBlock(const SoftmaxBlock* blocks, std::int64_t count, double temperature) noexcept;
+  using WritePiece = void(const std::byte* x, double temperature, SoftmaxBlock row, std::byte* out, std::int64_t cols,
+                          Store store) noexcept;
+  ByFloat<Softmax> softmax;
+  ByFloat<MeasurePiece> measure_piece;
+  ByFloat<JoinBlocks> join_blocks;
+  ByFloat<WritePiece> write_piece;
+};
+
+// The exponentials of a row, and what its blocks add up to.
+constexpr std::int64_t softmax_scratch_bytes(DType dtype, std::int64_t cols) noexcept {
+  const std::int64_t blocks = softmax_blocks(cols);
+  return blocks * (kSoftmaxBlock * item_size(arithmetic_dtype(dtype)) + static_cast<std::int64_t>(sizeof(SoftmaxBlock)));
+}
+
+// The tables of the level in use.
+const PruneKernels& prune_kernels();
+const BitmaskKernels& bitmask_kernels();
+const QuantizeKernels& quantize_kernels();
+const PackKernels& pack_kernels();
+const SoftmaxKernels& softmax_kernels();
+
+#define TERSOR_DECLARE_LEVEL(level)               \
+  namespace level {                               \
+  extern const PruneKernels prune_kernels;        \
+  extern const BitmaskKernels bitmask_kernels;    \
+  extern const QuantizeKernels quantize_kernels;  \
+  extern const PackKernels pack_kernels;          \
+  extern const SoftmaxKernels softmax_kernels;    \
+  }
+#if defined(__aarch64__)
+TERSOR_DECLARE_LEVEL(neon)
+#else
+TERSOR_DECLARE_LEVEL(baseline)
+TERSOR_DECLARE_LEVEL(avx2)
+TERSOR_DECLARE_LEVEL(avx512)
+#endif
+#undef TERSOR_DECLARE_LEVEL
+
+}  // namespace tersor::cpu

@@ -1,0 +1,105 @@
+#pragma once
+// Row loops that several families share: 16 lanes at a time, a partial load at the end, and streaming stores where asked for.
+
+#include "core/store.h"
+#include "cpu/rows.h"
+#include "cpu/simd.h"
+
+namespace tersor::cpu::TERSOR_LEVEL {
+
+inline constexpr int kUnroll = 4;
+
+// Items before `to` is aligned to a cache line, or -1 where it never is.
+template <class T>
+TERSOR_INLINE std::int64_t items_to_line(const T* to) noexcept {
+  const auto past = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(to) % 64);
+  if (past % static_cast<std::int64_t>(sizeof(T))) return -1;
+  return past ? (64 - past) / static_cast<std::int64_t>(sizeof(T)) : 0;
+}
+
+// out[i] = compute(i, lanes): lanes is Full for whole groups, Partial for the last few. Reads what it writes only at the same place,
+// so that out may be an input.
+template <class T, class Compute>
+TERSOR_INLINE void map_few(T* out, std::int64_t begin, std::int64_t end, Compute compute) noexcept {
+  std::int64_t i = begin;
+  for (; i + kLanes <= end; i += kLanes) store(out + i, compute(i, Full{}));
+  if (i < end) {
+    const Partial rest{static_cast<int>(end - i)};
+    store(out + i, compute(i, rest), rest);
+  }
+}
+
+template <class T, class Compute>
+TERSOR_INLINE void map_cached(T* out, std::int64_t begin, std::int64_t end, Compute compute) noexcept {
+  std::int64_t i = begin;
+  for (; i + kUnroll * kLanes <= end; i += kUnroll * kLanes)
+    for (int k = 0; k < kUnroll; ++k) store(out + i + k * kLanes, compute(i + k * kLanes, Full{}));
+  map_few(out, i, end, compute);
+}
+
+template <class T, class Compute>
+TERSOR_INLINE void map_streaming(T* out, std::int64_t cols, Compute compute) noexcept {
+  const std::int64_t head = items_to_line(out);
+  if (head < 0 || head >= cols) return map_cached(out, 0, cols, compute);
+  map_few(out, 0, head, compute);
+  std::int64_t i = head;
+  for (; i + kUnroll * kLanes <= cols; i += kUnroll * kLanes)
+    for (int k = 0; k < kUnroll; ++k) stream(out + i + k * kLanes, compute(i + k * kLanes, Full{}));
+  map_few(out, i, cols, compute);
+}
+
+template <class T, class Compute>
+TERSOR_INLINE void map_row(T* out, std::int64_t cols, Store mode, Compute compute) noexcept {
+  if (mode == Store::kStreaming)
+    map_streaming(out, cols, compute);
+  else
+    map_cached(out, 0, cols, compute);
+}
+
+// Streaming stores are weakly ordered: they must be done before another thread is told so.
+TERSOR_INLINE void finish(Store mode) noexcept {
+  if (mode == Store::kStreaming) stream_fence();
+}
+
+// out: one bit a column, least significant first, the last byte padded with 0. bits(i, lanes) gives those of 16 columns.
+template <class Bits>
+TERSOR_INLINE void map_bits(std::uint8_t* out, std::int64_t cols, Bits bits) noexcept {
+  std::int64_t i = 0;
+  for (; i + 64 <= cols; i += 64) {
+    std::uint64_t word = 0;
+    for (int k = 0; k < 4; ++k) word |= static_cast<std::uint64_t>(bits(i + 16 * k, Full{})) << (16 * k);
+    std::memcpy(out + i / 8, &word, sizeof word);
+  }
+  for (; i < cols; i += kLanes) {
+    const std::int64_t left = cols - i;
+    const std::uint32_t last = left >= kLanes ? bits(i, Full{}) : bits(i, Partial{static_cast<int>(left)}) & ((1u << left) - 1);
+    out[i / 8] = static_cast<std::uint8_t>(last);
+    if (left > 8) out[i / 8 + 1] = static_cast<std::uint8_t>(last >> 8);
+  }
+}
+
+// 64 bits from column `col` on. Reads no byte that holds none of them.
+TERSOR_INLINE std::uint64_t load_bits_64(const std::uint8_t* from, std::int64_t col) noexcept {
+  std::uint64_t bits;
+  std::memcpy(&bits, from + col / 8, sizeof bits);
+  const int shift = static_cast<int>(col % 8);
+  if (!shift) return bits;
+  return bits >> shift | static_cast<std::uint64_t>(from[col / 8 + 8]) << (64 - shift);
+}
+
+// 16 bits from column `col` on. Reads no byte that holds none of them.
+TERSOR_INLINE std::uint32_t load_bits(const std::uint8_t* from, std::int64_t col, Full) noexcept {
+  std::uint16_t low;
+  std::memcpy(&low, from + col / 8, sizeof low);
+  const int shift = static_cast<int>(col % 8);
+  std::uint32_t bits = low;
+  if (shift) bits |= static_cast<std::uint32_t>(from[col / 8 + 2]) << 16;
+  return (bits >> shift) & 0xffff;
+}
+TERSOR_INLINE std::uint32_t load_bits(const std::uint8_t* from, std::int64_t col, Partial lanes) noexcept {
+  std::uint32_t bits = 0;
+  for (std::int64_t i = 0; i <= (col % 8 + lanes.count - 1) / 8; ++i) bits |= static_cast<std::uint32_t>(from[col / 8 + i]) << (8 * i);
+  return (bits >> (col % 8)) & 0xffff;
+}
+
+}  // namespace tersor::cpu::TERSOR_LEVEL

@@ -1,0 +1,143 @@
+#pragma once
+// AVX2 (x86-64-v3): what vector extensions lack, on 32-byte registers. Included by simd.h alone.
+
+#include <immintrin.h>
+
+#include "cpu/simd_sse_bytes.h"
+
+namespace tersor::cpu::TERSOR_LEVEL {
+
+TERSOR_INLINE F32 mul_add(F32 a, F32 b, F32 c) noexcept {
+  for (int r = 0; r < 2; ++r) c.reg[r] = _mm256_fmadd_ps(a.reg[r], b.reg[r], c.reg[r]);
+  return c;
+}
+TERSOR_INLINE F64 mul_add(F64 a, F64 b, F64 c) noexcept {
+  for (int r = 0; r < 4; ++r) c.reg[r] = _mm256_fmadd_pd(a.reg[r], b.reg[r], c.reg[r]);
+  return c;
+}
+
+TERSOR_INLINE F32 round_half_even(F32 a) noexcept {
+  for (auto& reg : a.reg) reg = _mm256_round_ps(reg, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  return a;
+}
+TERSOR_INLINE F64 round_half_even(F64 a) noexcept {
+  for (auto& reg : a.reg) reg = _mm256_round_pd(reg, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  return a;
+}
+
+template <class T>
+Lanes<T> promote(I8 a) noexcept;
+template <>
+TERSOR_INLINE I16 promote<std::int16_t>(I8 a) noexcept {
+  return {{(I16::Register)_mm256_cvtepi8_epi16((__m128i)a.reg[0])}};
+}
+template <>
+TERSOR_INLINE I32 promote<std::int32_t>(I8 a) noexcept {
+  const __m128i bytes = (__m128i)a.reg[0];
+  return {{(I32::Register)_mm256_cvtepi8_epi32(bytes), (I32::Register)_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))}};
+}
+template <>
+TERSOR_INLINE I64 promote<std::int64_t>(I8 a) noexcept {
+  const __m128i bytes = (__m128i)a.reg[0];
+  return {{(I64::Register)_mm256_cvtepi8_epi64(bytes), (I64::Register)_mm256_cvtepi8_epi64(_mm_srli_si128(bytes, 4)),
+           (I64::Register)_mm256_cvtepi8_epi64(_mm_srli_si128(bytes, 8)),
+           (I64::Register)_mm256_cvtepi8_epi64(_mm_srli_si128(bytes, 12))}};
+}
+
+// Packs work within 16-byte halves; splitting a register first keeps the lanes in order.
+TERSOR_INLINE __m128i pack_halves_32(__m256i a) noexcept {
+  return _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+}
+TERSOR_INLINE I8 demote(I16 a) noexcept {
+  const __m256i words = (__m256i)a.reg[0];
+  return {{(I8::Register)_mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1))}};
+}
+TERSOR_INLINE I8 demote(I32 a) noexcept {
+  return {{(I8::Register)_mm_packs_epi16(pack_halves_32((__m256i)a.reg[0]), pack_halves_32((__m256i)a.reg[1]))}};
+}
+TERSOR_INLINE I8 demote(I64 a) noexcept {
+  I32 low;
+  const __m256i low_words = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
+  for (int r = 0; r < 2; ++r) {
+    const __m256i first = _mm256_permutevar8x32_epi32((__m256i)a.reg[2 * r], low_words);
+    const __m256i second = _mm256_permutevar8x32_epi32((__m256i)a.reg[2 * r + 1], low_words);
+    low.reg[r] = (I32::Register)_mm256_blend_epi32(first, second, 0xf0);
+  }
+  return demote(low);
+}
+
+TERSOR_INLINE U32 promote_u32(U16 a) noexcept {
+  const __m256i words = (__m256i)a.reg[0];
+  return {{(U32::Register)_mm256_cvtepu16_epi32(_mm256_castsi256_si128(words)),
+           (U32::Register)_mm256_cvtepu16_epi32(_mm256_extracti128_si256(words, 1))}};
+}
+TERSOR_INLINE U16 demote_u16(U32 a) noexcept {
+  const __m256i packed = _mm256_packus_epi32((__m256i)a.reg[0], (__m256i)a.reg[1]);
+  return {{(U16::Register)_mm256_permute4x64_epi64(packed, 0xd8)}};
+}
+
+TERSOR_INLINE I32 to_int32(F32 a) noexcept {
+  return {{(I32::Register)_mm256_cvtps_epi32(a.reg[0]), (I32::Register)_mm256_cvtps_epi32(a.reg[1])}};
+}
+TERSOR_INLINE F32 to_float(I32 a) noexcept {
+  return {{_mm256_cvtepi32_ps((__m256i)a.reg[0]), _mm256_cvtepi32_ps((__m256i)a.reg[1])}};
+}
+
+TERSOR_INLINE F64 promote_f64(F32 a) noexcept {
+  F64 wide;
+  for (int r = 0; r < 2; ++r) {
+    wide.reg[2 * r] = _mm256_cvtps_pd(_mm256_castps256_ps128(a.reg[r]));
+    wide.reg[2 * r + 1] = _mm256_cvtps_pd(_mm256_extractf128_ps(a.reg[r], 1));
+  }
+  return wide;
+}
+TERSOR_INLINE F32 demote_f32(F64 a) noexcept {
+  F32 narrow;
+  for (int r = 0; r < 2; ++r)
+    narrow.reg[r] = _mm256_set_m128(_mm256_cvtpd_ps(a.reg[2 * r + 1]), _mm256_cvtpd_ps(a.reg[2 * r]));
+  return narrow;
+}
+
+TERSOR_INLINE F32 from_half(U16 a) noexcept {
+  const __m256i halves = (__m256i)a.reg[0];
+  return {{_mm256_cvtph_ps(_mm256_castsi256_si128(halves)), _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))}};
+}
+TERSOR_INLINE U16 to_half(F32 a) noexcept {
+  __m128i half[2];
+  for (int r = 0; r < 2; ++r) {
+    const __m128i rounded = _mm256_cvtps_ph(a.reg[r], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a.reg[r], a.reg[r], _CMP_UNORD_Q));
+    half[r] = _mm_blendv_epi8(rounded, _mm_set1_epi16(0x7e00), pack_halves_32(nan));
+  }
+  return {{(U16::Register)_mm256_set_m128i(half[1], half[0])}};
+}
+
+TERSOR_INLINE U16x32 promote_u16(U8x32 a) noexcept {
+  const __m256i bytes = (__m256i)a.reg[0];
+  return {{(U16x32::Register)_mm256_cvtepu8_epi16(_mm256_castsi256_si128(bytes)),
+           (U16x32::Register)_mm256_cvtepu8_epi16(_mm256_extracti128_si256(bytes, 1))}};
+}
+TERSOR_INLINE U8x32 demote_u8(U16x32 a) noexcept {
+  const __m256i packed = _mm256_packus_epi16((__m256i)a.reg[0], (__m256i)a.reg[1]);
+  return {{(U8x32::Register)_mm256_permute4x64_epi64(packed, 0xd8)}};
+}
+
+TERSOR_INLINE F32 lookup8(const float (&table)[8], U32 index) noexcept {
+  const __m256 values = _mm256_load_ps(table);
+  return {{_mm256_permutevar8x32_ps(values, (__m256i)index.reg[0]), _mm256_permutevar8x32_ps(values, (__m256i)index.reg[1])}};
+}
+
+template <class T, int N>
+TERSOR_INLINE void stream(T* to, Lanes<T, N> lanes) noexcept {
+  for (int r = 0; r < Lanes<T, N>::kRegisters; ++r) {
+    char* place = reinterpret_cast<char*>(to) + r * Lanes<T, N>::kRegisterBytes;
+    if constexpr (Lanes<T, N>::kRegisterBytes == 32)
+      _mm256_stream_si256(reinterpret_cast<__m256i*>(place), (__m256i)lanes.reg[r]);
+    else
+      _mm_stream_si128(reinterpret_cast<__m128i*>(place), (__m128i)lanes.reg[r]);
+  }
+}
+
+}  // namespace tersor::cpu::TERSOR_LEVEL
+
+#include "cpu/simd_buffer.h"

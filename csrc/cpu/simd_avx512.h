@@ -1,0 +1,155 @@
+#pragma once
+// AVX-512 (x86-64-v4 + VNNI, VBMI, VBMI2, BITALG): what vector extensions lack, on 64-byte registers. Included by simd.h alone.
+
+#include <immintrin.h>
+
+namespace tersor::cpu::TERSOR_LEVEL {
+
+TERSOR_INLINE F32 mul_add(F32 a, F32 b, F32 c) noexcept { return {{_mm512_fmadd_ps(a.reg[0], b.reg[0], c.reg[0])}}; }
+TERSOR_INLINE F64 mul_add(F64 a, F64 b, F64 c) noexcept {
+  for (int r = 0; r < 2; ++r) c.reg[r] = _mm512_fmadd_pd(a.reg[r], b.reg[r], c.reg[r]);
+  return c;
+}
+
+TERSOR_INLINE F32 round_half_even(F32 a) noexcept {
+  return {{_mm512_roundscale_ps(a.reg[0], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}};
+}
+TERSOR_INLINE F64 round_half_even(F64 a) noexcept {
+  for (auto& reg : a.reg) reg = _mm512_roundscale_pd(reg, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  return a;
+}
+
+template <class T>
+Lanes<T> promote(I8 a) noexcept;
+template <>
+TERSOR_INLINE I16 promote<std::int16_t>(I8 a) noexcept {
+  return {{(I16::Register)_mm256_cvtepi8_epi16((__m128i)a.reg[0])}};
+}
+template <>
+TERSOR_INLINE I32 promote<std::int32_t>(I8 a) noexcept {
+  return {{(I32::Register)_mm512_cvtepi8_epi32((__m128i)a.reg[0])}};
+}
+template <>
+TERSOR_INLINE I64 promote<std::int64_t>(I8 a) noexcept {
+  const __m128i low = (__m128i)a.reg[0];
+  return {{(I64::Register)_mm512_cvtepi8_epi64(low), (I64::Register)_mm512_cvtepi8_epi64(_mm_unpackhi_epi64(low, low))}};
+}
+
+TERSOR_INLINE I8 demote(I16 a) noexcept { return {{(I8::Register)_mm256_cvtepi16_epi8((__m256i)a.reg[0])}}; }
+TERSOR_INLINE I8 demote(I32 a) noexcept { return {{(I8::Register)_mm512_cvtepi32_epi8((__m512i)a.reg[0])}}; }
+TERSOR_INLINE I8 demote(I64 a) noexcept {
+  return {{(I8::Register)_mm_unpacklo_epi64(_mm512_cvtepi64_epi8((__m512i)a.reg[0]), _mm512_cvtepi64_epi8((__m512i)a.reg[1]))}};
+}
+
+TERSOR_INLINE U32 promote_u32(U16 a) noexcept { return {{(U32::Register)_mm512_cvtepu16_epi32((__m256i)a.reg[0])}}; }
+TERSOR_INLINE U16 demote_u16(U32 a) noexcept { return {{(U16::Register)_mm512_cvtepi32_epi16((__m512i)a.reg[0])}}; }
+
+TERSOR_INLINE I32 to_int32(F32 a) noexcept { return {{(I32::Register)_mm512_cvtps_epi32(a.reg[0])}}; }
+TERSOR_INLINE F32 to_float(I32 a) noexcept { return {{_mm512_cvtepi32_ps((__m512i)a.reg[0])}}; }
+
+TERSOR_INLINE F64 promote_f64(F32 a) noexcept {
+  return {{_mm512_cvtps_pd(_mm512_castps512_ps256(a.reg[0])), _mm512_cvtps_pd(_mm512_extractf32x8_ps(a.reg[0], 1))}};
+}
+TERSOR_INLINE F32 demote_f32(F64 a) noexcept {
+  const __m512 low = _mm512_castps256_ps512(_mm512_cvtpd_ps(a.reg[0]));
+  return {{_mm512_insertf32x8(low, _mm512_cvtpd_ps(a.reg[1]), 1)}};
+}
+
+TERSOR_INLINE F32 from_half(U16 a) noexcept { return {{_mm512_cvtph_ps((__m256i)a.reg[0])}}; }
+TERSOR_INLINE U16 to_half(F32 a) noexcept {
+  const __mmask16 nan = _mm512_cmp_ps_mask(a.reg[0], a.reg[0], _CMP_UNORD_Q);
+  const __m256i half = _mm512_cvtps_ph(a.reg[0], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  return {{(U16::Register)_mm256_mask_mov_epi16(half, nan, _mm256_set1_epi16(0x7e00))}};
+}
+
+TERSOR_INLINE std::uint32_t bits_of(I8 mask) noexcept { return _mm_movepi8_mask((__m128i)mask.reg[0]); }
+TERSOR_INLINE std::uint32_t bits_of(I16 mask) noexcept { return _mm256_movepi16_mask((__m256i)mask.reg[0]); }
+TERSOR_INLINE std::uint32_t bits_of(I32 mask) noexcept { return _mm512_movepi32_mask((__m512i)mask.reg[0]); }
+TERSOR_INLINE std::uint32_t bits_of(I64 mask) noexcept {
+  return static_cast<std::uint32_t>(_mm512_movepi64_mask((__m512i)mask.reg[0])) |
+         static_cast<std::uint32_t>(_mm512_movepi64_mask((__m512i)mask.reg[1])) << 8;
+}
+TERSOR_INLINE std::uint64_t bits_of(I8x64 mask) noexcept { return _mm512_movepi8_mask((__m512i)mask.reg[0]); }
+TERSOR_INLINE I8 mask_of_bits(std::uint32_t bits) noexcept {
+  return {{(I8::Register)_mm_movm_epi8(static_cast<__mmask16>(bits))}};
+}
+TERSOR_INLINE I8x64 mask_of_bits_64(std::uint64_t bits) noexcept { return {{(I8x64::Register)_mm512_movm_epi8(bits)}}; }
+
+TERSOR_INLINE U16x32 promote_u16(U8x32 a) noexcept { return {{(U16x32::Register)_mm512_cvtepu8_epi16((__m256i)a.reg[0])}}; }
+TERSOR_INLINE U8x32 demote_u8(U16x32 a) noexcept { return {{(U8x32::Register)_mm512_cvtepi16_epi8((__m512i)a.reg[0])}}; }
+
+// The permutations look at the low 4 or 3 bits of an index: a table of 8 floats stands twice in its register.
+TERSOR_INLINE F32 lookup8(const float (&table)[8], U32 index) noexcept {
+  const __m512 values = _mm512_broadcast_f32x8(_mm256_load_ps(table));
+  return {{_mm512_permutexvar_ps((__m512i)index.reg[0], values)}};
+}
+TERSOR_INLINE F64 lookup8(const double (&table)[8], U64 index) noexcept {
+  const __m512d values = _mm512_load_pd(table);
+  return {{_mm512_permutexvar_pd((__m512i)index.reg[0], values), _mm512_permutexvar_pd((__m512i)index.reg[1], values)}};
+}
+
+template <class T, int N>
+TERSOR_INLINE void stream(T* to, Lanes<T, N> lanes) noexcept {
+  for (int r = 0; r < Lanes<T, N>::kRegisters; ++r) {
+    char* place = reinterpret_cast<char*>(to) + r * Lanes<T, N>::kRegisterBytes;
+    if constexpr (Lanes<T, N>::kRegisterBytes == 64)
+      _mm512_stream_si512(reinterpret_cast<__m512i*>(place), (__m512i)lanes.reg[r]);
+    else if constexpr (Lanes<T, N>::kRegisterBytes == 32)
+      _mm256_stream_si256(reinterpret_cast<__m256i*>(place), (__m256i)lanes.reg[r]);
+    else
+      _mm_stream_si128(reinterpret_cast<__m128i*>(place), (__m128i)lanes.reg[r]);
+  }
+}
+// The last few lanes of a row by masks: bit i of present() says whether lane i is there.
+TERSOR_INLINE std::uint32_t present(Partial lanes) noexcept { return (1u << lanes.count) - 1; }
+
+template <class T>
+TERSOR_INLINE Lanes<T> load(const T* from, Partial lanes) noexcept {
+  const std::uint32_t mask = present(lanes);
+  Lanes<T> result;
+  if constexpr (sizeof(T) == 1) {
+    result.reg[0] = (typename Lanes<T>::Register)_mm_maskz_loadu_epi8(static_cast<__mmask16>(mask), from);
+  } else if constexpr (sizeof(T) == 2) {
+    result.reg[0] = (typename Lanes<T>::Register)_mm256_maskz_loadu_epi16(static_cast<__mmask16>(mask), from);
+  } else if constexpr (sizeof(T) == 4) {
+    result.reg[0] = (typename Lanes<T>::Register)_mm512_maskz_loadu_epi32(static_cast<__mmask16>(mask), from);
+  } else {
+    for (int r = 0; r < 2; ++r)
+      result.reg[r] = (typename Lanes<T>::Register)_mm512_maskz_loadu_epi64(static_cast<__mmask8>(mask >> (8 * r)), from + 8 * r);
+  }
+  return result;
+}
+template <class T>
+TERSOR_INLINE void store(T* to, Lanes<T> from, Partial lanes) noexcept {
+  const std::uint32_t mask = present(lanes);
+  if constexpr (sizeof(T) == 1) {
+    _mm_mask_storeu_epi8(to, static_cast<__mmask16>(mask), (__m128i)from.reg[0]);
+  } else if constexpr (sizeof(T) == 2) {
+    _mm256_mask_storeu_epi16(to, static_cast<__mmask16>(mask), (__m256i)from.reg[0]);
+  } else if constexpr (sizeof(T) == 4) {
+    _mm512_mask_storeu_epi32(to, static_cast<__mmask16>(mask), (__m512i)from.reg[0]);
+  } else {
+    for (int r = 0; r < 2; ++r)
+      _mm512_mask_storeu_epi64(to + 8 * r, static_cast<__mmask8>(mask >> (8 * r)), (__m512i)from.reg[r]);
+  }
+}
+template <class T>
+TERSOR_INLINE Lanes<T> fill_absent(Lanes<T> value, Partial lanes, T fill) noexcept {
+  const std::uint32_t mask = present(lanes);
+  const Lanes<T> other = splat(fill);
+  if constexpr (sizeof(T) == 4) {
+    value.reg[0] = (typename Lanes<T>::Register)_mm512_mask_mov_epi32((__m512i)other.reg[0], static_cast<__mmask16>(mask),
+                                                                      (__m512i)value.reg[0]);
+  } else {
+    static_assert(sizeof(T) == 8);
+    for (int r = 0; r < 2; ++r)
+      value.reg[r] = (typename Lanes<T>::Register)_mm512_mask_mov_epi64((__m512i)other.reg[r], static_cast<__mmask8>(mask >> (8 * r)),
+                                                                        (__m512i)value.reg[r]);
+  }
+  return value;
+}
+
+TERSOR_INLINE void stream_fence() noexcept { _mm_sfence(); }
+TERSOR_INLINE void prefetch(const void* from) noexcept { _mm_prefetch(static_cast<const char*>(from), _MM_HINT_T1); }
+
+}  // namespace tersor::cpu::TERSOR_LEVEL

@@ -1,0 +1,363 @@
+// softmax: a row is read from memory once. Block by block its maximum is found and its exponentials are kept in scratch, each block
+// relative to its own maximum; when all are known, a factor per block brings them to the row's scale. Where the exponents are
+// integers, which is nearly always, these factors are powers of two and round nothing.
+//
+// Sums: 64 partial sums a block, whose additions lose next to nothing; their tree and the blocks in float64, in two parts.
+// Temperatures of 0 and inf, and those too far out for the exponentials, are limits of their own.
+
+#include "cpu/exp2.h"
+#include "cpu/kernels.h"
+#include "cpu/map.h"
+#include "cpu/storage.h"
+
+namespace tersor::cpu::TERSOR_LEVEL {
+
+namespace {
+
+constexpr double kInfinite = __builtin_huge_val();
+constexpr double kAbsentExponent = -1e300;  // of a block that holds nothing above -inf
+
+template <class Storage>
+struct Row {
+  using Bits = typename Storage::Bits;
+  using Math = typename Storage::Math;
+  const Bits* x;
+  Bits* out;
+  std::int64_t cols;
+
+  // Absent lanes are -inf.
+  template <class Present>
+  TERSOR_INLINE Lanes<Math> at(std::int64_t i, Present lanes) const noexcept {
+    return fill_absent(Storage::widen(load(x + i, lanes)), lanes, -static_cast<Math>(kInfinite));
+  }
+};
+
+// --- a block -----------------------------------------------------------------------------------------------------------
+
+// visit(k, i, lanes) for each 16 columns of [begin, end); k = 0 .. 3 in turn.
+template <class Visit>
+TERSOR_INLINE void each_lanes(std::int64_t begin, std::int64_t end, Visit visit) noexcept {
+  std::int64_t i = begin;
+  for (; i + kUnroll * kLanes <= end; i += kUnroll * kLanes) {
+    visit(0, i, Full{});
+    visit(1, i + kLanes, Full{});
+    visit(2, i + 2 * kLanes, Full{});
+    visit(3, i + 3 * kLanes, Full{});
+  }
+  for (int k = 0; i < end; i += kLanes) visit(k++, i, Partial{static_cast<int>(end - i < kLanes ? end - i : kLanes)});
+}
+
+// NaN is passed over here; it reaches the sum by itself.
+template <class Storage>
+TERSOR_OUTLINE auto top_of(Row<Storage> row, std::int64_t begin, std::int64_t end) noexcept {
+  using Math = typename Storage::Math;
+  const auto lowest = splat(-static_cast<Math>(kInfinite));
+  Lanes<Math> top[kUnroll] = {lowest, lowest, lowest, lowest};
+  each_lanes(begin, end, [&](int k, std::int64_t i, auto lanes) TERSOR_LAMBDA { top[k] = max(row.at(i, lanes), top[k]); });
+  return reduce_max(max(max(top[0], top[1]), max(top[2], top[3])));
+}
+
+// A sum in two float64 parts.
+struct Sum {
+  double high, low;
+};
+TERSOR_INLINE Sum two_sum(double a, double b) noexcept {
+  const double high = a + b;
+  const double part = high - a;
+  return {high, (a - (high - part)) + (b - part)};
+}
+
+// Partial sums of float32 terms add up exactly enough in float64.
+TERSOR_INLINE Sum sum_of(const PowerSum<float> (&sums)[kUnroll]) noexcept {
+  const auto tree = [&](auto part) TERSOR_LAMBDA {
+    return reduce_sum((promote_f64(part(sums[0])) + promote_f64(part(sums[1]))) +
+                      (promote_f64(part(sums[2])) + promote_f64(part(sums[3]))));
+  };
+  const double upper = tree([](const auto& sum) TERSOR_LAMBDA { return sum.upper(); });
+  const double lower = tree([](const auto& sum) TERSOR_LAMBDA { return sum.lower(); });
+  return two_sum(upper, lower);
+}
+
+// Those of float64 terms need two parts from the start.
+TERSOR_OUTLINE Sum sum_of(const PowerSum<double> (&sums)[kUnroll]) noexcept {
+  Sum total{0, 0};
+  for (const auto& sum : sums) {
+    alignas(64) double upper[kLanes], lower[kLanes];
+    store(upper, sum.upper());
+    store(lower, sum.lower());
+    for (int i = 0; i < kLanes; ++i) {
+      const Sum next = two_sum(total.high, upper[i]);
+      total = {next.high, total.low + (next.low + lower[i])};
+    }
+  }
+  return two_sum(total.high, total.low);
+}
+
+// Stores the exponentials of [begin, end) from kept[0] on, in whole lanes, and returns their sum. Absent lanes are exponentials of
+// -inf: 2**-150 of a term that matters, or less.
+template <bool kPlain, class Storage>
+TERSOR_OUTLINE Sum keep_terms(Row<Storage> row, std::int64_t begin, std::int64_t end, const Exp2<typename Storage::Math>& exp2,
+                              typename Storage::Math* kept) noexcept {
+  PowerSum<typename Storage::Math> sums[kUnroll];
+  each_lanes(begin, end, [&](int k, std::int64_t i, auto lanes) TERSOR_LAMBDA {
+    store(kept + (i - begin), sums[k].add(exp2.template operator()<kPlain>(row.at(i, lanes))));
+  });
+  return sum_of(sums);
+}
+
+template <class Storage>
+TERSOR_INLINE SoftmaxBlock measure_block(Row<Storage> row, std::int64_t begin, std::int64_t end, Rate<typename Storage::Math> rate,
+                                         typename Storage::Math* kept) noexcept {
+  using Math = typename Storage::Math;
+  const Math top = top_of(row, begin, end);
+  const Exp2Frame<Math> frame = frame_for(top, rate);
+  const Exp2<Math> exp2(rate, frame);
+  const Sum sum = frame.is_plain ? keep_terms<true>(row, begin, end, exp2, kept) : keep_terms<false>(row, begin, end, exp2, kept);
+  const bool absent = top == -static_cast<Math>(kInfinite);
+  return {static_cast<double>(frame.shift), absent ? kAbsentExponent : static_cast<double>(frame.exponent), sum.high, sum.low};
+}
+
+// --- blocks of a row ------------------------------------------------------------------------------------------------------
+
+// What brings a block's terms to shares of the row: (high + low) * 2**-kFarScale where the block lies far below the row's maximum,
+// high + low elsewhere.
+struct Factor {
+  double high, low;
+  bool is_far;
+};
+
+// Below the first, a factor in the arithmetic type would leave the range of normal numbers with its low part. Below the second the
+// block is 0.
+template <class Math>
+inline constexpr double kFarExponent = sizeof(Math) == 4 ? -30 : -600;
+template <class Math>
+inline constexpr double kZeroExponent = sizeof(Math) == 4 ? -400 : -1200;
+template <class Math>
+inline constexpr int kFarScale = sizeof(Math) == 4 ? 0 : 600;
+
+// log2 of the ratio of block's scale to row's: that of the shifts, and a whole number.
+template <class Math>
+struct Distance {
+  double apart, whole;
+  Rate<Math> rate;
+  TERSOR_INLINE Distance(SoftmaxBlock block, SoftmaxBlock row, Rate<Math> row_rate) noexcept
+      : apart(block.shift == row.shift ? 0 : (block.shift - row.shift) * static_cast<double>(row_rate.prescale)),
+        whole(block.exponent - row.exponent),
+        rate(row_rate) {}
+  TERSOR_INLINE double exponent() const noexcept { return apart * static_cast<double>(rate.high) + whole; }
+};
+
+// 2**(distance + up), as Exp2 does it, for one value.
+template <class Math>
+TERSOR_INLINE double power_of_two(Distance<Math> distance, int up) noexcept {
+  using Constants = Exp2Constants<double>;
+  const double high = static_cast<double>(distance.rate.high), low = static_cast<double>(distance.rate.low);
+  const double rounder = Constants::kRounder + (Constants::kBias + up + distance.whole);
+  const double biased = __builtin_fma(distance.apart, high, rounder);
+  const double f = __builtin_fma(distance.apart, low, __builtin_fma(distance.apart, high, rounder - biased));
+  double q = Constants::kCoefficients[0];
+  for (int i = 1; i < Constants::kTerms; ++i) q = __builtin_fma(q, f, Constants::kCoefficients[i]);
+  const auto eighths = __builtin_bit_cast(std::uint64_t, biased);
+  const double head = Constants::kEighths[eighths % 8];
+  const double power = head + __builtin_fma(head, f * q, Constants::kEighthsRest[eighths % 8]);
+  return power * __builtin_bit_cast(double, (eighths & ~std::uint64_t{7}) << 49);
+}
+
+// Rows of a single block, the block that a row is measured by, and blocks of -inf need no power.
+template <class Math>
+TERSOR_INLINE Factor factor_between(SoftmaxBlock block, SoftmaxBlock row, Rate<Math> rate) noexcept {
+  if (block.shift == row.shift && block.exponent == row.exponent) return {1, 0, false};
+  const Distance<Math> distance(block, row, rate);
+  const double exponent = distance.exponent();
+  if (!(exponent > kZeroExponent<Math>)) return {0, 0, false};
+  const bool is_far = exponent < kFarExponent<Math>;
+  return {power_of_two(distance, is_far ? kFarScale<Math> : 0), 0, is_far};
+}
+
+// Divided by the row's sum, with what the division leaves over.
+TERSOR_INLINE Factor share_of(Factor between, SoftmaxBlock row) noexcept {
+  const double high = between.high / row.sum;
+  return {high, (__builtin_fma(-high, row.sum, between.high) - high * row.sum_low) / row.sum, between.is_far};
+}
+
+// The row's scale is that of its highest block.
+template <class Math>
+TERSOR_INLINE SoftmaxBlock join(const SoftmaxBlock* blocks, std::int64_t count, Rate<Math> rate) noexcept {
+  SoftmaxBlock row = blocks[0];
+  for (std::int64_t b = 1; b < count; ++b)
+    if (Distance<Math>(blocks[b], row, rate).exponent() > 0) row = blocks[b];
+  Sum total{0, 0};
+  for (std::int64_t b = 0; b < count; ++b) {
+    const Factor factor = factor_between(blocks[b], row, rate);
+    const double scale = factor.is_far && kFarScale<Math> ? 0 : factor.high;  // 2**-600 of the sum
+    const Sum next = two_sum(total.high, blocks[b].sum * scale);
+    total = {next.high, total.low + (next.low + blocks[b].sum_low * scale)};
+  }
+  total = two_sum(total.high, total.low);
+  row.sum = row.exponent == kAbsentExponent ? __builtin_nan("") : total.high;
+  row.sum_low = total.low;
+  return row;
+}
+
+// A block's terms to shares of the row: multiplied by a factor in two parts, so that only the last product rounds.
+template <class Math>
+class Share {
+ public:
+  TERSOR_INLINE explicit Share(Factor factor) noexcept : factor_(splat(factor.high)), high_(splat(static_cast<Math>(factor.high))) {
+    const double rest = (factor.high - static_cast<double>(static_cast<Math>(factor.high))) + factor.low;
+    low_ = splat(static_cast<Math>(rest));
+  }
+  TERSOR_INLINE Lanes<Math> near(Lanes<Math> terms) const noexcept { return mul_add(terms, high_, terms * low_); }
+  TERSOR_INLINE F32 far(F32 terms) const noexcept { return demote_f32(promote_f64(terms) * factor_); }
+  TERSOR_INLINE F64 far(F64 terms) const noexcept { return near(terms) * splat(0x1p-600); }
+
+ private:
+  F64 factor_;
+  Lanes<Math> high_, low_;
+};
+static_assert(kFarScale<double> == 600);
+
+template <class Storage>
+TERSOR_OUTLINE void write_block(Row<Storage> row, std::int64_t begin, std::int64_t end, Factor factor, Store mode,
+                                const typename Storage::Math* kept) noexcept {
+  const Share<typename Storage::Math> share(factor);
+  auto* out = row.out + begin;
+  if (factor.is_far)
+    map_few(out, 0, end - begin, [=](std::int64_t i, auto) TERSOR_LAMBDA { return Storage::narrow(share.far(load(kept + i))); });
+  else
+    map_row(out, end - begin, mode, [=](std::int64_t i, auto) TERSOR_LAMBDA { return Storage::narrow(share.near(load(kept + i))); });
+}
+
+// --- the limits of the temperature -------------------------------------------------------------------------------------------
+
+// Each column that `counts` says yes to gets an even share. A row with NaN, or with nothing to share among, is NaN.
+template <class Storage, class Counts>
+TERSOR_OUTLINE void share_evenly(Row<Storage> row, bool is_nan, Counts counts) noexcept {
+  using Math = typename Storage::Math;
+  const auto one = splat(Math{1}), zero = splat(Math{0});
+  double count = 0;
+  for (std::int64_t begin = 0; begin < row.cols; begin += kSoftmaxBlock) {
+    const std::int64_t end = begin + kSoftmaxBlock < row.cols ? begin + kSoftmaxBlock : row.cols;
+    Lanes<Math> found = zero;
+    each_lanes(begin, end, [&](int, std::int64_t i, auto lanes) TERSOR_LAMBDA {
+      const Lanes<Math> value = row.at(i, lanes);
+      found = found + fill_absent(select(counts(value), one, zero), lanes, Math{0});
+    });
+    count += static_cast<double>(reduce_sum(found));
+  }
+  const auto part = splat(is_nan || count == 0 ? static_cast<Math>(__builtin_nan("")) : static_cast<Math>(1 / count));
+  map_cached(row.out, 0, row.cols, [=](std::int64_t i, auto lanes) TERSOR_LAMBDA {
+    return Storage::narrow(select(counts(row.at(i, lanes)), part, part * zero));
+  });
+}
+
+template <class Storage>
+TERSOR_OUTLINE void softmax_row_limit(Row<Storage> row, SoftmaxLimit limit) noexcept {
+  using Math = typename Storage::Math;
+  const auto lowest = splat(-static_cast<Math>(kInfinite));
+  const Math top = top_of(row, 0, row.cols);
+  auto nan = equal(lowest, splat(Math{0}));
+  each_lanes(0, row.cols, [&](int, std::int64_t i, auto lanes) TERSOR_LAMBDA {
+    const Lanes<Math> value = row.at(i, lanes);
+    nan = nan | not_equal(value, value);
+  });
+  const bool has_nan = bits_of(nan) != 0 || top == -static_cast<Math>(kInfinite);
+  if (limit == SoftmaxLimit::kOneHot)
+    share_evenly(row, has_nan, [=](auto value) TERSOR_LAMBDA { return equal(value, splat(top)); });
+  else
+    share_evenly(row, has_nan || top == static_cast<Math>(kInfinite),
+                 [=](auto value) TERSOR_LAMBDA { return greater(value, lowest); });
+}
+
+// --- a row -------------------------------------------------------------------------------------------------------------------
+
+TERSOR_INLINE std::int64_t block_end(std::int64_t begin, std::int64_t cols) noexcept {
+  return begin + kSoftmaxBlock < cols ? begin + kSoftmaxBlock : cols;
+}
+
+template <class Storage>
+TERSOR_INLINE void softmax_row(Row<Storage> row, Rate<typename Storage::Math> rate, std::byte* scratch, const std::byte* next_x,
+                               Store mode) noexcept {
+  using Math = typename Storage::Math;
+  const std::int64_t count = softmax_blocks(row.cols);
+  auto* kept = reinterpret_cast<Math*>(scratch);
+  auto* blocks = reinterpret_cast<SoftmaxBlock*>(kept + count * kSoftmaxBlock);
+  for (std::int64_t b = 0; b < count; ++b)
+    blocks[b] = measure_block(row, b * kSoftmaxBlock, block_end(b * kSoftmaxBlock, row.cols), rate, kept + b * kSoftmaxBlock);
+  const SoftmaxBlock whole = join(blocks, count, rate);
+  for (std::int64_t b = 0; b < count; ++b) {
+    const std::int64_t begin = b * kSoftmaxBlock, end = block_end(begin, row.cols);
+    if (next_x) {
+      // The next row comes in while this one goes out: neither waits for memory alone.
+      const std::byte* ahead = next_x + begin * static_cast<std::int64_t>(sizeof(typename Storage::Bits));
+      for (std::int64_t k = 0; k < (end - begin) * static_cast<std::int64_t>(sizeof(typename Storage::Bits)); k += 64) prefetch(ahead + k);
+    }
+    write_block(row, begin, end, share_of(factor_between(blocks[b], whole, rate), whole), mode, kept + begin);
+  }
+}
+
+template <class Storage>
+void softmax(ConstRows x, ConstRows temperature, Rows out, Extent extent, std::byte* scratch, Store mode) noexcept {
+  using Bits = typename Storage::Bits;
+  using Math = typename Storage::Math;
+  double known = -1;
+  Rate<Math> rate{};
+  for (std::int64_t r = 0; r < extent.rows; ++r) {
+    double t;
+    std::memcpy(&t, temperature.row<std::byte>(r), sizeof t);
+    const Row<Storage> row{x.row<Bits>(r), out.row<Bits>(r), extent.cols};
+    const SoftmaxLimit limit = softmax_limit(Storage::kDType, t);
+    if (limit != SoftmaxLimit::kNone) {
+      softmax_row_limit(row, limit);
+      continue;
+    }
+    if (t != known) rate = rate_for<Math>(known = t);
+    const bool prefetches = mode == Store::kStreaming && r + 1 < extent.rows;
+    softmax_row(row, rate, scratch, prefetches ? x.row<std::byte>(r + 1) : nullptr, mode);
+  }
+  finish(mode);
+}
+
+// --- rows in pieces ------------------------------------------------------------------------------------------------------------
+
+template <class Storage>
+void measure_piece(const std::byte* x, double temperature, std::int64_t cols, SoftmaxBlock* blocks) noexcept {
+  const Row<Storage> row{reinterpret_cast<const typename Storage::Bits*>(x), nullptr, cols};
+  const auto rate = rate_for<typename Storage::Math>(temperature);
+  alignas(64) typename Storage::Math kept[kSoftmaxBlock];
+  for (std::int64_t begin = 0; begin < cols; begin += kSoftmaxBlock)
+    *blocks++ = measure_block(row, begin, block_end(begin, cols), rate, kept);
+}
+
+template <class Storage>
+SoftmaxBlock join_blocks(const SoftmaxBlock* blocks, std::int64_t count, double temperature) noexcept {
+  return join(blocks, count, rate_for<typename Storage::Math>(temperature));
+}
+
+template <class Storage>
+void write_piece(const std::byte* x, double temperature, SoftmaxBlock whole, std::byte* out, std::int64_t cols, Store mode) noexcept {
+  using Bits = typename Storage::Bits;
+  using Math = typename Storage::Math;
+  const Row<Storage> row{reinterpret_cast<const Bits*>(x), reinterpret_cast<Bits*>(out), cols};
+  const auto rate = rate_for<Math>(temperature);
+  alignas(64) Math kept[kSoftmaxBlock];
+  for (std::int64_t begin = 0; begin < cols; begin += kSoftmaxBlock) {
+    const std::int64_t end = block_end(begin, cols);
+    const SoftmaxBlock block = measure_block(row, begin, end, rate, kept);
+    write_block(row, begin, end, share_of(factor_between(block, whole, rate), whole), mode, kept);
+  }
+  finish(mode);
+}
+
+}  // namespace
+
+#define TERSOR_BY_FLOAT(kernel) {kernel<Float32>, kernel<Float16>, kernel<BFloat16>, kernel<Float64>}
+
+constinit const SoftmaxKernels softmax_kernels{
+    .softmax = TERSOR_BY_FLOAT(softmax),
+    .measure_piece = TERSOR_BY_FLOAT(measure_piece),
+    .join_blocks = TERSOR_BY_FLOAT(join_blocks),
+    .write_piece = TERSOR_BY_FLOAT(write_piece),
+};
+
+}  // namespace tersor::cpu::TERSOR_LEVEL

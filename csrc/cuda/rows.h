@@ -1,0 +1,122 @@
+#pragma once
+// Where rows lie, and a row as packets.
+//
+// Packets lie on the grid of 16-byte addresses, so that a row that begins between two of them is still read 16 bytes at a time: its
+// first packet begins `phase` items before the row, and only the first and the last are taken item by item. This is what makes
+// logits[:, 1:] and odd vocabularies fast. Rows with an item stride, and outputs whose grid lies elsewhere than the input's, are
+// taken item by item throughout.
+
+#include "cuda/backend.h"
+#include "cuda/formats.h"
+
+namespace tersor::cuda {
+
+// In items, from the first row's beginning to that of row `row`.
+TERSOR_HOST_DEVICE std::int64_t row_offset(const Extent& extent, const Rows& rows, std::int64_t row) noexcept {
+  if (extent.outer_ndim == 1) return row * rows.outer_stride[0];  // no division: the usual case
+  std::int64_t offset = 0;
+  for (int axis = extent.outer_ndim - 1; axis >= 0; --axis) {
+    const std::int64_t before = row / extent.outer_shape[axis];
+    offset += (row - before * extent.outer_shape[axis]) * rows.outer_stride[axis];
+    row = before;
+  }
+  return offset;
+}
+
+template <class T>
+TERSOR_HOST_DEVICE T* row_begin(const Extent& extent, const Rows& rows, std::int64_t row) noexcept {
+  return static_cast<T*>(rows.data) + row_offset(extent, rows, row);
+}
+
+// How far an address lies past the grid of `kItems` items.
+template <int kItems, class T>
+TERSOR_HOST_DEVICE int phase_of(const T* address) noexcept {
+  return static_cast<int>(reinterpret_cast<std::uintptr_t>(address) / sizeof(T) % kItems);
+}
+
+// Streaming accesses: rows pass through once, and should not push out of cache what the next kernel needs.
+struct alignas(8) HalfPacket {
+  std::uint32_t word[2];
+};
+
+TERSOR_HOST_DEVICE Packet load_packet(const void* from) noexcept {
+#if defined(__CUDA_ARCH__)
+  const uint4 v = __ldcs(static_cast<const uint4*>(from));
+  return {{v.x, v.y, v.z, v.w}};
+#else
+  return *static_cast<const Packet*>(from);
+#endif
+}
+TERSOR_HOST_DEVICE void store_packet(void* to, const Packet& packet) noexcept {
+#if defined(__CUDA_ARCH__)
+  __stcs(static_cast<uint4*>(to), make_uint4(packet.word[0], packet.word[1], packet.word[2], packet.word[3]));
+#else
+  *static_cast<Packet*>(to) = packet;
+#endif
+}
+
+// Columns [0, cols) of a row as packets of kPacket items. Index is what column numbers fit in, with a few packets to spare.
+template <class T, int kPacket, class Index>
+struct PacketRow {
+  T* data;
+  std::int64_t item_stride;
+  Index cols;
+  int phase;
+  bool wide;  // whole packets are single accesses
+
+  TERSOR_HOST_DEVICE Index packets() const noexcept { return ceil_div<Index>(cols + phase, kPacket); }
+  TERSOR_HOST_DEVICE Index first_of(Index packet) const noexcept { return packet * kPacket - phase; }
+  TERSOR_HOST_DEVICE bool is_whole(Index first) const noexcept { return first >= 0 && first + kPacket <= cols; }
+  TERSOR_HOST_DEVICE bool holds(Index col) const noexcept { return col >= 0 && col < cols; }
+  TERSOR_HOST_DEVICE T* at(Index col) const noexcept { return data + col * item_stride; }
+
+  // Absent items are `fill`.
+  TERSOR_HOST_DEVICE Packet load(Index packet, T fill) const noexcept {
+    const Index first = first_of(packet);
+    if (wide && is_whole(first)) return load_packet(data + first);
+    Packet items = splat(fill);
+#pragma unroll
+    for (int i = 0; i < kPacket; ++i)
+      if (holds(first + i)) set_item(items, i, *at(first + i));
+    return items;
+  }
+  TERSOR_HOST_DEVICE void store(Index packet, const Packet& items) const noexcept {
+    const Index first = first_of(packet);
+    if (wide && is_whole(first)) return store_packet(data + first, items);
+#pragma unroll
+    for (int i = 0; i < kPacket; ++i)
+      if (holds(first + i)) *at(first + i) = item_of<T>(items, i);
+  }
+};
+
+
+template <int kPacket, class Index, class In, class Out>
+TERSOR_HOST_DEVICE int shared_phase(const In* in, std::int64_t in_stride, const Out* out, std::int64_t out_stride) noexcept {
+  if (in_stride == 1) return phase_of<kPacket>(in);
+  return out_stride == 1 ? phase_of<kPacket>(out) : 0;
+}
+
+template <int kPacket, class Index, class In, class Out>
+TERSOR_HOST_DEVICE void open_rows(const Extent& extent, const Rows& in_rows, const Rows& out_rows, std::int64_t row,
+                                  PacketRow<In, kPacket, Index>& in, PacketRow<Out, kPacket, Index>& out) noexcept {
+  In* const from = row_begin<In>(extent, in_rows, row);
+  Out* const to = row_begin<Out>(extent, out_rows, row);
+  const int phase = shared_phase<kPacket, Index>(from, in_rows.item_stride, to, out_rows.item_stride);
+  const auto cols = static_cast<Index>(extent.cols);
+  in = {from, in_rows.item_stride, cols, phase, in_rows.item_stride == 1};
+  out = {to, out_rows.item_stride, cols, phase, out_rows.item_stride == 1 && phase_of<kPacket>(to) == phase};
+}
+
+// Packets that any row of a launch may take: one more than the columns need where rows may begin between packets.
+TERSOR_HOST_DEVICE std::int64_t most_packets(std::int64_t cols, int packet, bool on_grid) noexcept {
+  return ceil_div<std::int64_t>(cols + (on_grid ? 0 : packet - 1), packet);
+}
+
+// Whether every row begins on the grid of 16-byte addresses.
+inline bool is_on_grid(const Extent& extent, const Rows& rows, int item_bytes) noexcept {
+  bool on_grid = reinterpret_cast<std::uintptr_t>(rows.data) % 16 == 0;
+  for (int i = 0; i < extent.outer_ndim; ++i) on_grid = on_grid && rows.outer_stride[i] * item_bytes % 16 == 0;
+  return on_grid;
+}
+
+}  // namespace tersor::cuda

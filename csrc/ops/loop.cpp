@@ -1,0 +1,211 @@
+#include "ops/loop.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/memory.h"
+#include "core/parallel.h"
+
+namespace tersor {
+
+namespace {
+
+// A chunk is long enough for the hardware prefetcher to run, short enough to balance the threads. Its size depends on the
+// problem alone. Below the least size a call stays on one thread: waking another costs about what the work does.
+constexpr std::int64_t kLeastChunkBytes = 64 << 10;
+constexpr std::int64_t kMostChunkBytes = 1 << 20;
+constexpr std::int64_t kWantedChunks = 16;
+constexpr std::int64_t kStageBytes = 256 << 10;  // scratch for one operand's rows: within L2
+
+std::int64_t chunk_bytes_for(std::int64_t total_bytes) noexcept {
+  return std::clamp(total_bytes / kWantedChunks, kLeastChunkBytes, kMostChunkBytes);
+}
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) noexcept { return (a + b - 1) / b; }
+
+// How a plan is cut: whole rows several at a time, or one row into pieces of columns.
+struct Cut {
+  std::int64_t rows_each, cols_each, pieces_per_row, chunks;
+};
+
+Cut cut_plan(const LoopPlan& plan, Split split) noexcept {
+  const std::int64_t row_bytes = std::max<std::int64_t>(1, plan.row_bytes());
+  const std::int64_t wanted = chunk_bytes_for(row_bytes * plan.rows);
+  if (split == Split::kColumns && row_bytes > wanted) {
+    const std::int64_t pieces = ceil_div(row_bytes, wanted);
+    const std::int64_t cols_each = ceil_div(ceil_div(plan.cols, pieces), kColumnUnit) * kColumnUnit;
+    const std::int64_t pieces_per_row = ceil_div(plan.cols, cols_each);
+    return {1, cols_each, pieces_per_row, plan.rows * pieces_per_row};
+  }
+  const std::int64_t rows_each = std::max<std::int64_t>(1, wanted / row_bytes);
+  return {rows_each, plan.cols, 1, ceil_div(plan.rows, rows_each)};
+}
+
+std::int64_t items_before(Columns columns, std::int64_t col) noexcept {
+  return columns == Columns::kNone ? 0 : items_for(columns, col);
+}
+
+template <std::size_t kBytes>
+void copy_items(std::byte* to, std::int64_t to_stride, const std::byte* from, std::int64_t from_stride, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) std::memcpy(to + i * to_stride, from + i * from_stride, kBytes);
+}
+
+void copy_strided(std::byte* to, std::int64_t to_stride, const std::byte* from, std::int64_t from_stride, std::int64_t count,
+                  std::int64_t item_bytes) {
+  switch (item_bytes) {
+    case 1: return copy_items<1>(to, to_stride, from, from_stride, count);
+    case 2: return copy_items<2>(to, to_stride, from, from_stride, count);
+    case 4: return copy_items<4>(to, to_stride, from, from_stride, count);
+    default: return copy_items<8>(to, to_stride, from, from_stride, count);
+  }
+}
+
+// A run of rows a constant stride apart, within the plan's innermost outer axis.
+struct Run {
+  std::int64_t rows, cols;
+  std::int64_t first_row, first_col;
+  std::byte* data[kMaxOperands];
+  std::int64_t row_stride_bytes[kMaxOperands];
+};
+
+// The rows of one operand that scratch stands in for, and back again.
+struct Stage {
+  std::byte* scratch;
+  std::int64_t items, item_bytes;
+  std::byte* data;
+  std::int64_t item_stride_bytes, row_stride_bytes;
+
+  std::int64_t scratch_row_bytes() const noexcept { return items * item_bytes; }
+
+  // The inner loop runs along the axis whose neighbours are closer in the array, so that each cache line is fetched once.
+  template <class Copy>
+  void each(std::int64_t rows, Copy copy) const {
+    const bool rows_are_closer = std::abs(row_stride_bytes) < std::abs(item_stride_bytes);
+    if (rows_are_closer) {
+      for (std::int64_t i = 0; i < items; ++i)
+        copy(scratch + i * item_bytes, scratch_row_bytes(), data + i * item_stride_bytes, row_stride_bytes, rows);
+    } else {
+      for (std::int64_t r = 0; r < rows; ++r)
+        copy(scratch + r * scratch_row_bytes(), item_bytes, data + r * row_stride_bytes, item_stride_bytes, items);
+    }
+  }
+  void gather(std::int64_t rows) const {
+    each(rows, [&](std::byte* dense, std::int64_t dense_step, const std::byte* spread, std::int64_t step, std::int64_t count) {
+      copy_strided(dense, dense_step, spread, step, count, item_bytes);
+    });
+  }
+  void scatter(std::int64_t rows) const {
+    each(rows, [&](const std::byte* dense, std::int64_t dense_step, std::byte* spread, std::int64_t step, std::int64_t count) {
+      copy_strided(spread, step, dense, dense_step, count, item_bytes);
+    });
+  }
+};
+
+class Runner {
+ public:
+  Runner(const LoopPlan& plan, Split split, FunctionRef<void(const Block&)> body) : plan_(plan), split_(split), body_(body) {
+    for (int k = 0; k < plan.operand_count; ++k) staged_ |= !plan.operands[k].has_dense_rows();
+  }
+
+  void run_rows(std::int64_t first, std::int64_t last, std::int64_t first_col, std::int64_t cols) const {
+    while (first < last) {
+      Run run = run_at(first, first_col, cols);
+      run.rows = std::min(run.rows, last - first);
+      if (staged_)
+        run_staged(run);
+      else
+        body_(block_of(run));
+      first += run.rows;
+    }
+  }
+
+ private:
+  Run run_at(std::int64_t row, std::int64_t first_col, std::int64_t cols) const {
+    Run run;
+    run.first_row = row;
+    run.first_col = first_col;
+    run.cols = cols;
+    run.rows = 1;
+    const int innermost = plan_.outer_ndim - 1;
+    for (int k = 0; k < plan_.operand_count; ++k) {
+      const LoopPlan::Operand& operand = plan_.operands[k];
+      run.data[k] = operand.data + items_before(operand.columns, first_col) * operand.item_stride_bytes;
+      run.row_stride_bytes[k] = innermost >= 0 ? operand.outer_stride_bytes[innermost] : 0;
+    }
+    for (int axis = innermost; axis >= 0; --axis) {
+      const std::int64_t index = row % plan_.outer_shape[axis];
+      row /= plan_.outer_shape[axis];
+      if (axis == innermost) run.rows = plan_.outer_shape[axis] - index;
+      for (int k = 0; k < plan_.operand_count; ++k) run.data[k] += index * plan_.operands[k].outer_stride_bytes[axis];
+    }
+    return run;
+  }
+
+  Block block_of(const Run& run) const {
+    Block block{{run.rows, run.cols}, run.first_row, run.first_col, {}};
+    for (int k = 0; k < plan_.operand_count; ++k) block.operands[k] = {run.data[k], run.row_stride_bytes[k]};
+    return block;
+  }
+
+  // Rows, and columns where they may be cut, are taken a few at a time, so that each operand's scratch stays within L2.
+  void run_staged(const Run& run) const {
+    const std::int64_t stage_cols =
+        split_ == Split::kColumns ? std::min(run.cols, kStageBytes / 8 / kColumnUnit * kColumnUnit) : run.cols;
+    const std::int64_t stage_rows = std::clamp<std::int64_t>(kStageBytes / 8 / std::max<std::int64_t>(stage_cols, 1), 1, run.rows);
+    const Scratch scratch(static_cast<std::size_t>(plan_.operand_count * stage_rows * stage_cols * 8));
+    for (std::int64_t row = 0; row < run.rows; row += stage_rows) {
+      const std::int64_t rows = std::min(stage_rows, run.rows - row);
+      std::int64_t col = 0;
+      do {
+        run_stage(run, row, rows, col, std::min(stage_cols, run.cols - col), scratch.data(), stage_rows * stage_cols * 8);
+        col += stage_cols;
+      } while (col < run.cols);
+    }
+  }
+
+  void run_stage(const Run& run, std::int64_t row, std::int64_t rows, std::int64_t col, std::int64_t cols, std::byte* scratch,
+                 std::int64_t scratch_bytes_each) const {
+    Block block{{rows, cols}, run.first_row + row, run.first_col + col, {}};
+    Stage stages[kMaxOperands];
+    for (int k = 0; k < plan_.operand_count; ++k) {
+      const LoopPlan::Operand& operand = plan_.operands[k];
+      std::byte* data = run.data[k] + row * run.row_stride_bytes[k] + items_before(operand.columns, col) * operand.item_stride_bytes;
+      if (operand.has_dense_rows()) {
+        block.operands[k] = {data, run.row_stride_bytes[k]};
+        continue;
+      }
+      Stage& stage = stages[k] = {scratch + k * scratch_bytes_each, items_for(operand.columns, cols), operand.item_bytes, data,
+                                  operand.item_stride_bytes, run.row_stride_bytes[k]};
+      if (operand.access == Access::kRead) stage.gather(rows);
+      block.operands[k] = {stage.scratch, stage.scratch_row_bytes()};
+    }
+    body_(block);
+    for (int k = 0; k < plan_.operand_count; ++k)
+      if (!plan_.operands[k].has_dense_rows() && plan_.operands[k].access == Access::kWrite) stages[k].scatter(rows);
+  }
+
+  const LoopPlan& plan_;
+  Split split_;
+  FunctionRef<void(const Block&)> body_;
+  bool staged_ = false;
+};
+
+}  // namespace
+
+Store store_for(const View& in, const View& out) noexcept {
+  return same_elements(in, out) ? Store::kCached : store_for(out.size_bytes());
+}
+
+void for_each_block(const LoopPlan& plan, Split split, FunctionRef<void(const Block&)> body) {
+  if (plan.rows == 0) return;
+  const Runner runner(plan, split, body);
+  const Cut cut = cut_plan(plan, split);
+  parallel_for(cut.chunks, [&](std::int64_t chunk) {
+    const std::int64_t first_col = chunk % cut.pieces_per_row * cut.cols_each;
+    const std::int64_t first_row = chunk / cut.pieces_per_row * cut.rows_each;
+    runner.run_rows(first_row, std::min(plan.rows, first_row + cut.rows_each), first_col,
+                    std::min(cut.cols_each, plan.cols - first_col));
+  });
+}
+
+}  // namespace tersor

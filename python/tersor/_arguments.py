@@ -1,0 +1,29 @@
+"""Shapes of outputs and the few arguments that Python reads itself; the rest is checked where it is used, in C++."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+
+def packed_shape(shape: Any, per_byte: int) -> tuple[int, ...]:
+    """The last axis counted in bytes, rounded up. An array of no dimensions is left for the op to refuse."""
+    return (*shape[:-1], -(-shape[-1] // per_byte)) if len(shape) else ()
+
+
+def unpacked_shape(shape: Any, cols: int) -> tuple[int, ...]:
+    """The last axis replaced by ``cols`` columns."""
+    cols = operator.index(cols)
+    if cols < 0:
+        raise ValueError(f"cols must be at least 0, got {cols}")
+    return (*shape[:-1], cols) if len(shape) else ()
+
+
+def reduced_shape(shape: Any, axis: int) -> tuple[int, ...]:
+    """Length 1 along ``axis``."""
+    axis, ndim = operator.index(axis), len(shape)
+    if not -ndim <= axis < ndim:
+        raise np.exceptions.AxisError(axis, ndim)
+    return (*shape[:axis], 1, *shape[axis % ndim + 1 :])

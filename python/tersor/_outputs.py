@@ -1,0 +1,184 @@
+"""Outputs in the caller's framework: NumPy in, NumPy out; torch in, torch out; always on the same device.
+
+A framework makes an empty array for the kernel to fill, then turns it into what the caller gets. For NumPy and torch that
+is the same object. Arrays that cannot be written, such as JAX's, are filled as NumPy memory and handed over without a copy.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any, Protocol
+
+import numpy as np
+
+from tersor import _core
+
+# Below this a fresh array costs more to align than unaligned stores do. JAX takes over aligned memory only, of any size.
+_LEAST_ALIGNED_BYTES = 16384
+
+_FLOAT64 = np.dtype(np.float64)
+_NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
+    name: np.dtype(name) for name in ("float32", "float16", "float64", "int8", "uint8", "bool")
+}
+
+
+class Framework(Protocol):
+    """How one framework's outputs come to be. A dtype is a name, or one of the framework's own."""
+
+    def empty(self, like: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        """An array of this shape on the device of ``like``, for a kernel to fill."""
+
+    def empty_like(self, like: Any, dtype: Any = None) -> Any:
+        """An array of the shape, and where it is dense the memory order, of ``like``."""
+
+    def result(self, filled: Any) -> Any:
+        """What the caller gets for an array that came from ``empty`` or ``empty_like``."""
+
+
+def is_float64(array: Any) -> bool:
+    """Whether an array of any framework is of float64."""
+    dtype = array.dtype
+    return dtype == _FLOAT64 if isinstance(dtype, np.dtype) else dtype_name(dtype) == "float64"
+
+
+def numpy_dtype(dtype: Any) -> np.dtype[Any]:
+    """The dtype of a name that tersor knows; bfloat16 comes from ml_dtypes."""
+    if isinstance(dtype, np.dtype):
+        return dtype
+    if dtype == "bfloat16" and dtype not in _NUMPY_DTYPES:
+        import ml_dtypes
+
+        _NUMPY_DTYPES[dtype] = np.dtype(ml_dtypes.bfloat16)
+    return _NUMPY_DTYPES[dtype]
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any], least_bytes: int = _LEAST_ALIGNED_BYTES) -> Any:
+    """``numpy.empty``, but from ``least_bytes`` on its data begins at a multiple of 64 bytes."""
+    nbytes = math.prod(shape) * dtype.itemsize
+    if nbytes < least_bytes:
+        return np.empty(shape, dtype)
+    return _core.aligned_array(np.empty(nbytes + 63, np.uint8), dtype, shape)
+
+
+class _NumPy:
+    def empty(self, like: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        return aligned_empty(shape, numpy_dtype(dtype))
+
+    def empty_like(self, like: Any, dtype: Any = None) -> Any:
+        dtype = like.dtype if dtype is None else numpy_dtype(dtype)
+        if like.size * dtype.itemsize < _LEAST_ALIGNED_BYTES or not like.flags.c_contiguous:
+            return np.empty_like(like, dtype, subok=False)
+        return aligned_empty(like.shape, dtype)
+
+    def result(self, filled: Any) -> Any:
+        return filled
+
+
+class _Torch:
+    def __init__(self, torch: Any) -> None:
+        self._torch = torch
+
+    def _dtype(self, dtype: Any) -> Any:
+        return getattr(self._torch, dtype) if isinstance(dtype, str) else dtype
+
+    def empty(self, like: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        return self._torch.empty(shape, dtype=self._dtype(dtype), device=like.device)
+
+    def empty_like(self, like: Any, dtype: Any = None) -> Any:
+        if dtype is None:
+            return self._torch.empty_like(like)
+        return self._torch.empty_like(like, dtype=self._dtype(dtype))
+
+    def result(self, filled: Any) -> Any:
+        return filled
+
+
+class _OnCpu:
+    """Any framework that takes over NumPy memory."""
+
+    def __init__(self, take_over: Any, convert: Any) -> None:
+        self._take_over = take_over
+        self._convert = convert
+
+    def empty(self, like: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        return aligned_empty(shape, numpy_dtype(dtype_name(dtype)), least_bytes=1)
+
+    def empty_like(self, like: Any, dtype: Any = None) -> Any:
+        return self.empty(like, tuple(like.shape), like.dtype if dtype is None else dtype)
+
+    def result(self, filled: Any) -> Any:
+        # NumPy does not export bfloat16 by DLPack.
+        return self._convert(filled) if filled.dtype.name == "bfloat16" else self._take_over(filled)
+
+
+class _OnDevice:
+    """An array API namespace whose arrays can be written, such as CuPy."""
+
+    def __init__(self, namespace: Any) -> None:
+        self._namespace = namespace
+
+    def _dtype(self, dtype: Any) -> Any:
+        return getattr(self._namespace, dtype) if isinstance(dtype, str) else dtype
+
+    def empty(self, like: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        if hasattr(like.device, "__enter__"):  # CuPy: the device is a context, not a keyword
+            with like.device:
+                return self._namespace.empty(shape, dtype=self._dtype(dtype))
+        return self._namespace.empty(shape, dtype=self._dtype(dtype), device=like.device)
+
+    def empty_like(self, like: Any, dtype: Any = None) -> Any:
+        return self.empty(like, tuple(like.shape), like.dtype if dtype is None else dtype)
+
+    def result(self, filled: Any) -> Any:
+        return filled
+
+
+_NUMPY = _NumPy()
+_BY_TYPE: dict[type, Framework] = {np.ndarray: _NUMPY}
+_DLPACK_CPU = 1
+
+
+def framework_of(array: Any, name: str) -> Framework:
+    """The framework of an argument, which is called ``name`` in the TypeError for what is no array."""
+    framework = _BY_TYPE.get(type(array))
+    if framework is not None:
+        return framework
+    if isinstance(array, np.ndarray):
+        return _NUMPY
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(array, torch.Tensor):
+        _BY_TYPE[torch.Tensor] = _BY_TYPE[torch.nn.Parameter] = _Torch(torch)
+        return _BY_TYPE[torch.Tensor]
+    _core.check_array(array, name)
+    on_cpu = int(array.__dlpack_device__()[0]) == _DLPACK_CPU
+    if hasattr(array, "__array_namespace__"):
+        namespace = array.__array_namespace__()
+        return _OnCpu(namespace.from_dlpack, namespace.asarray) if on_cpu else _OnDevice(namespace)
+    tensorflow = sys.modules.get("tensorflow")
+    if on_cpu and tensorflow is not None and tensorflow.is_tensor(array):
+        from_capsule = tensorflow.experimental.dlpack.from_dlpack
+        return _OnCpu(lambda filled: from_capsule(filled.__dlpack__()), tensorflow.convert_to_tensor)
+    kind = f"{type(array).__module__}.{type(array).__qualname__}"
+    raise TypeError(f"tersor cannot make an output of the kind of {name}, a {kind}; pass out=")
+
+
+def dtype_name(dtype: Any) -> str:
+    """The name of a dtype of NumPy, torch or any framework that spells it as they do; names pass through."""
+    for candidate in (dtype, getattr(dtype, "name", None), str(dtype).rpartition(".")[2]):
+        if isinstance(candidate, str) and (candidate in _NUMPY_DTYPES or candidate == "bfloat16"):
+            return candidate
+    return np.dtype(dtype).name
+
+
+def float64_array(numbers: Any, like: Any) -> Any:
+    """Numbers beside ``like``: a float if there is but one, else a float64 array where ``like`` lies."""
+    if getattr(numbers, "ndim", None) == 0:
+        return float(numbers)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(like, torch.Tensor):
+        return torch.as_tensor(numbers, dtype=torch.float64, device=like.device)
+    if isinstance(framework_of(like, "x"), _OnDevice):
+        namespace = like.__array_namespace__()
+        return namespace.asarray(numbers, dtype=namespace.float64)
+    return np.asarray(numbers, dtype=np.float64)
