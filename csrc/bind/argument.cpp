@@ -1,8 +1,18 @@
 #include "bind/argument.h"
 
+#include <utility>
+
 #include "core/check.h"
 
 namespace tersor::bind {
+
+namespace {
+
+[[noreturn]] void throw_out_of_range(py::handle number, const char* name) {
+  throw ValueError(std::string(name) + " = " + py::str(number).cast<std::string>() + " is out of range");
+}
+
+}  // namespace
 
 double number_argument(py::handle object, const char* name) {
   const double value = PyFloat_AsDouble(object.ptr());
@@ -22,8 +32,14 @@ std::int64_t integer_argument(py::handle object, const char* name) {
   }
   int overflow = 0;
   const long long value = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
-  if (overflow) throw ValueError(std::string(name) + " = " + py::str(index).cast<std::string>() + " is out of range");
+  if (overflow) throw_out_of_range(index, name);
   return value;
+}
+
+int int_argument(py::handle object, const char* name) {
+  const std::int64_t value = integer_argument(object, name);
+  if (!std::in_range<int>(value)) throw_out_of_range(object, name);
+  return static_cast<int>(value);
 }
 
 int axis_argument(py::handle object, const View& view) {
@@ -38,6 +54,10 @@ void require_columns(const View& unpacked, py::handle cols) {
   const std::int64_t wanted = integer_argument(cols, "cols");
   if (unpacked.ndim > 0 && unpacked.shape[unpacked.ndim - 1] == wanted) return;
   throw ValueError(std::string(unpacked.name) + " has shape " + shape_text(unpacked) + ", but cols = " + std::to_string(wanted));
+}
+
+void throw_unread_dtype(const std::string& name, const std::string& dtype, const std::string& remedy) {
+  throw TypeError(name + " has dtype " + dtype + "; tersor reads float32, float16, bfloat16, float64, int8, uint8 and bool: " + remedy);
 }
 
 std::string type_name(py::handle object) {

@@ -14,12 +14,16 @@ namespace py = pybind11;
 
 double number_argument(py::handle object, const char* name);
 std::int64_t integer_argument(py::handle object, const char* name);
+int int_argument(py::handle object, const char* name);
 
 // In [0, ndim): negative axes count from the end. Raises numpy.exceptions.AxisError.
 int axis_argument(py::handle object, const View& view);
 
 // An unpacked array must have the number of columns that the call names.
 void require_columns(const View& unpacked, py::handle cols);
+
+// "w has dtype int32; tersor reads ...: convert it".
+[[noreturn]] void throw_unread_dtype(const std::string& name, const std::string& dtype, const std::string& remedy);
 
 // The type as users write it: "list", "numpy.ma.MaskedArray".
 std::string type_name(py::handle object);

@@ -53,8 +53,7 @@ DType dtype_of(const py::array& array, const char* name) {
     bfloat16_number.store(dtype.num(), std::memory_order_relaxed);
     return DType::kBFloat16;
   }
-  throw TypeError(std::string(name) + " has dtype " + py::str(dtype).cast<std::string>() +
-                  ", which tersor does not read; convert it with " + name + ".astype");
+  throw_unread_dtype(name, py::str(dtype).cast<std::string>(), "convert it with " + std::string(name) + ".astype");
 }
 
 // A subclass whose arithmetic differs from ndarray's (a mask, a unit) would lose that meaning here.

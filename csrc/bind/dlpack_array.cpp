@@ -116,7 +116,7 @@ void ArrayArg::hold_capsule(py::handle capsule, bool legacy_is_writable) {
 void ArrayArg::read_tensor(const dlpack::Tensor& tensor) {
   const std::string name = view_.name;
   if (!dtype_from_dlpack(tensor.dtype, view_.dtype))
-    throw TypeError(name + " has dtype " + text_of(tensor.dtype) + ", which tersor does not read; convert it first");
+    throw_unread_dtype(name, text_of(tensor.dtype), "convert it to one of them");
   if (tensor.ndim > kMaxDims) throw ValueError(name + " has more than " + std::to_string(kMaxDims) + " dimensions");
   switch (tensor.device.code) {
     case dlpack::kCpu:

@@ -1,7 +1,5 @@
 #include "ops/quantize.h"
 
-#include <algorithm>
-
 #include "bind/argument.h"
 #include "bind/array.h"
 #include "bind/call.h"
@@ -13,9 +11,8 @@ namespace {
 
 void bound_round_fixed(py::handle w, py::handle bits, py::handle out) {
   const ArrayArg w_arg(w, "w"), out_arg(out, "out", Use::kOutput);
-  // Clamped to int only: which values are allowed is for the op to say.
-  const auto count = static_cast<int>(std::clamp<std::int64_t>(integer_argument(bits, "bits"), -1, kMostFixedBits + 1));
-  run_op([&] { round_fixed(w_arg, count, out_arg); }, w_arg, out_arg);
+  const int fraction_bits = int_argument(bits, "bits");
+  run_op([&] { round_fixed(w_arg, fraction_bits, out_arg); }, w_arg, out_arg);
 }
 
 void bound_quantize_int8(py::handle w, py::handle axis, py::handle q, py::handle scale) {

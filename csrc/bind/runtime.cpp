@@ -2,7 +2,6 @@
 
 #include <pybind11/numpy.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -26,10 +25,6 @@ namespace {
 
 constexpr std::uintptr_t kAlignment = 64;
 
-void bound_set_num_threads(py::handle count) {
-  set_num_threads(static_cast<int>(std::clamp<std::int64_t>(integer_argument(count, "count"), 0, 1 << 16)));
-}
-
 py::tuple bound_cpu_levels() {
   py::list names;
   for (const CpuLevel level : supported_cpu_levels()) names.append(name_of(level));
@@ -50,7 +45,7 @@ py::array bound_aligned_array(const py::array& buffer, const py::dtype& dtype, c
 
 void bind_runtime(py::module_& module) {
   module.def("num_threads", [] { return num_threads(); });
-  module.def("set_num_threads", bound_set_num_threads, py::arg("count"));
+  module.def("set_num_threads", [](py::handle count) { set_num_threads(int_argument(count, "count")); }, py::arg("count"));
   module.def("cpu_level", [] { return name_of(cpu_level()); });
   module.def("cpu_levels", bound_cpu_levels);
   module.def("set_cpu_level", [](const std::string& name) { set_cpu_level(name); }, py::arg("name"));

@@ -150,8 +150,8 @@ class Exp2 {
   Lanes<Math> high_, low_, shift_, prescale_, rounder_, least_;
 };
 
-// Sums of up to 16 powers a lane, to about 2**-10 of an ULP: each term is cut at a fixed place, above which additions are exact; what
-// lies below, and what the term's own rounding lost, is added up apart.
+// Sums of up to 1,024 powers, to about 2**-5 of an ULP: each term is cut at a fixed place, above which all additions are exact, in
+// the lanes and across them; what lies below, and what the term's own rounding lost, is added up apart.
 template <class Math>
 class PowerSum {
  public:
@@ -169,8 +169,8 @@ class PowerSum {
   TERSOR_INLINE Lanes<Math> lower() const noexcept { return lower_; }
 
  private:
-  // Terms are below 1.5 * 2**kHeadroom; 16 of them, in steps of the last place of kCutter, fit the mantissa.
-  static constexpr Math kCutter = sizeof(Math) == 4 ? static_cast<Math>(0x1.8p36) : static_cast<Math>(0x1.8p260);
+  // Terms are below 1.5 * 2**kHeadroom; 1,024 of them, in steps of the last place of kCutter, fit the mantissa.
+  static constexpr Math kCutter = sizeof(Math) == 4 ? static_cast<Math>(0x1.8p42) : static_cast<Math>(0x1.8p266);
   Lanes<Math> upper_ = splat(Math{0}), lower_ = splat(Math{0});
 };
 

@@ -107,10 +107,11 @@ struct SoftmaxKernels {
   ByFloat<WritePiece> write_piece;
 };
 
-// The exponentials of a row, and what its blocks add up to.
+// The exponentials of a row, and what its blocks add up to; rows of one block go kSoftmaxBatch at a time.
+inline constexpr int kSoftmaxBatch = 8;
 constexpr std::int64_t softmax_scratch_bytes(DType dtype, std::int64_t cols) noexcept {
-  const std::int64_t blocks = softmax_blocks(cols);
-  return blocks * (kSoftmaxBlock * item_size(arithmetic_dtype(dtype)) + static_cast<std::int64_t>(sizeof(SoftmaxBlock)));
+  const std::int64_t blocks = softmax_blocks(cols), kept = blocks > 1 ? blocks : kSoftmaxBatch;
+  return kept * kSoftmaxBlock * item_size(arithmetic_dtype(dtype)) + blocks * static_cast<std::int64_t>(sizeof(SoftmaxBlock));
 }
 
 // The tables of the level in use.

@@ -2,7 +2,7 @@
 // relative to its own maximum; when all are known, a factor per block brings them to the row's scale. Where the exponents are
 // integers, which is nearly always, these factors are powers of two and round nothing.
 //
-// Sums: 64 partial sums a block, whose additions lose next to nothing; their tree and the blocks in float64, in two parts.
+// Sums lose next to nothing: see PowerSum for a block; blocks are added in float64, in two parts.
 // Temperatures of 0 and inf, and those too far out for the exponentials, are limits of their own.
 
 #include "cpu/exp2.h"
@@ -44,12 +44,21 @@ TERSOR_INLINE void each_lanes(std::int64_t begin, std::int64_t end, Visit visit)
     visit(2, i + 2 * kLanes, Full{});
     visit(3, i + 3 * kLanes, Full{});
   }
-  for (int k = 0; i < end; i += kLanes) visit(k++, i, Partial{static_cast<int>(end - i < kLanes ? end - i : kLanes)});
+  // Written out, so that k is known when compiling and what it indexes stays in registers.
+  const auto visit_rest = [&](int k) TERSOR_LAMBDA {
+    const std::int64_t left = end - (i + k * kLanes);
+    if (left > 0) visit(k, i + k * kLanes, Partial{static_cast<int>(left < kLanes ? left : kLanes)});
+  };
+  if (i == end) return;
+  visit_rest(0);
+  visit_rest(1);
+  visit_rest(2);
+  visit_rest(3);
 }
 
 // NaN is passed over here; it reaches the sum by itself.
 template <class Storage>
-TERSOR_OUTLINE auto top_of(Row<Storage> row, std::int64_t begin, std::int64_t end) noexcept {
+TERSOR_INLINE auto top_of(Row<Storage> row, std::int64_t begin, std::int64_t end) noexcept {
   using Math = typename Storage::Math;
   const auto lowest = splat(-static_cast<Math>(kInfinite));
   Lanes<Math> top[kUnroll] = {lowest, lowest, lowest, lowest};
@@ -67,37 +76,19 @@ TERSOR_INLINE Sum two_sum(double a, double b) noexcept {
   return {high, (a - (high - part)) + (b - part)};
 }
 
-// Partial sums of float32 terms add up exactly enough in float64.
-TERSOR_INLINE Sum sum_of(const PowerSum<float> (&sums)[kUnroll]) noexcept {
-  const auto tree = [&](auto part) TERSOR_LAMBDA {
-    return reduce_sum((promote_f64(part(sums[0])) + promote_f64(part(sums[1]))) +
-                      (promote_f64(part(sums[2])) + promote_f64(part(sums[3]))));
-  };
-  const double upper = tree([](const auto& sum) TERSOR_LAMBDA { return sum.upper(); });
-  const double lower = tree([](const auto& sum) TERSOR_LAMBDA { return sum.lower(); });
-  return two_sum(upper, lower);
-}
-
-// Those of float64 terms need two parts from the start.
-TERSOR_OUTLINE Sum sum_of(const PowerSum<double> (&sums)[kUnroll]) noexcept {
-  Sum total{0, 0};
-  for (const auto& sum : sums) {
-    alignas(64) double upper[kLanes], lower[kLanes];
-    store(upper, sum.upper());
-    store(lower, sum.lower());
-    for (int i = 0; i < kLanes; ++i) {
-      const Sum next = two_sum(total.high, upper[i]);
-      total = {next.high, total.low + (next.low + lower[i])};
-    }
-  }
-  return two_sum(total.high, total.low);
+template <class Math>
+TERSOR_INLINE Sum sum_of(const PowerSum<Math> (&sums)[kUnroll]) noexcept {
+  const Math upper = reduce_sum((sums[0].upper() + sums[1].upper()) + (sums[2].upper() + sums[3].upper()));
+  const Math lower = reduce_sum((sums[0].lower() + sums[1].lower()) + (sums[2].lower() + sums[3].lower()));
+  return two_sum(static_cast<double>(upper), static_cast<double>(lower));
 }
 
 // Stores the exponentials of [begin, end) from kept[0] on, in whole lanes, and returns their sum. Absent lanes are exponentials of
 // -inf: 2**-150 of a term that matters, or less.
 template <bool kPlain, class Storage>
-TERSOR_OUTLINE Sum keep_terms(Row<Storage> row, std::int64_t begin, std::int64_t end, const Exp2<typename Storage::Math>& exp2,
-                              typename Storage::Math* kept) noexcept {
+TERSOR_INLINE Sum keep_terms(Row<Storage> row, std::int64_t begin, std::int64_t end, Rate<typename Storage::Math> rate,
+                              Exp2Frame<typename Storage::Math> frame, typename Storage::Math* kept) noexcept {
+  const Exp2<typename Storage::Math> exp2(rate, frame);  // in registers: through a reference every store might change it
   PowerSum<typename Storage::Math> sums[kUnroll];
   each_lanes(begin, end, [&](int k, std::int64_t i, auto lanes) TERSOR_LAMBDA {
     store(kept + (i - begin), sums[k].add(exp2.template operator()<kPlain>(row.at(i, lanes))));
@@ -105,16 +96,20 @@ TERSOR_OUTLINE Sum keep_terms(Row<Storage> row, std::int64_t begin, std::int64_t
   return sum_of(sums);
 }
 
-template <class Storage>
-TERSOR_INLINE SoftmaxBlock measure_block(Row<Storage> row, std::int64_t begin, std::int64_t end, Rate<typename Storage::Math> rate,
-                                         typename Storage::Math* kept) noexcept {
-  using Math = typename Storage::Math;
-  const Math top = top_of(row, begin, end);
-  const Exp2Frame<Math> frame = frame_for(top, rate);
-  const Exp2<Math> exp2(rate, frame);
-  const Sum sum = frame.is_plain ? keep_terms<true>(row, begin, end, exp2, kept) : keep_terms<false>(row, begin, end, exp2, kept);
+template <class Math>
+TERSOR_INLINE SoftmaxBlock block_of(Math top, Exp2Frame<Math> frame, Sum sum) noexcept {
   const bool absent = top == -static_cast<Math>(kInfinite);
   return {static_cast<double>(frame.shift), absent ? kAbsentExponent : static_cast<double>(frame.exponent), sum.high, sum.low};
+}
+
+template <class Storage>
+TERSOR_OUTLINE SoftmaxBlock measure_block(Row<Storage> row, std::int64_t begin, std::int64_t end, Rate<typename Storage::Math> rate,
+                                          typename Storage::Math* kept) noexcept {
+  const auto top = top_of(row, begin, end);
+  const auto frame = frame_for(top, rate);
+  return block_of(top, frame,
+                  frame.is_plain ? keep_terms<true>(row, begin, end, rate, frame, kept)
+                                 : keep_terms<false>(row, begin, end, rate, frame, kept));
 }
 
 // --- blocks of a row ------------------------------------------------------------------------------------------------------
@@ -174,9 +169,11 @@ TERSOR_INLINE Factor factor_between(SoftmaxBlock block, SoftmaxBlock row, Rate<M
   return {power_of_two(distance, is_far ? kFarScale<Math> : 0), 0, is_far};
 }
 
-// Divided by the row's sum, with what the division leaves over.
+// Divided by the row's sum, with what the division leaves over where that is within the reach of the arithmetic type.
+template <class Math>
 TERSOR_INLINE Factor share_of(Factor between, SoftmaxBlock row) noexcept {
   const double high = between.high / row.sum;
+  if constexpr (sizeof(Math) == 4) return {high, 0, between.is_far};
   return {high, (__builtin_fma(-high, row.sum, between.high) - high * row.sum_low) / row.sum, between.is_far};
 }
 
@@ -218,14 +215,25 @@ class Share {
 static_assert(kFarScale<double> == 600);
 
 template <class Storage>
+TERSOR_INLINE void write_near(Row<Storage> row, std::int64_t begin, std::int64_t end, Factor factor, Store mode,
+                              const typename Storage::Math* kept) noexcept {
+  const Share<typename Storage::Math> share(factor);
+  map_row(row.out + begin, end - begin, mode, [=](std::int64_t i, auto) TERSOR_LAMBDA {
+    return Storage::narrow_number(share.near(load(kept + i)));
+  });
+}
+
+template <class Storage>
 TERSOR_OUTLINE void write_block(Row<Storage> row, std::int64_t begin, std::int64_t end, Factor factor, Store mode,
                                 const typename Storage::Math* kept) noexcept {
   const Share<typename Storage::Math> share(factor);
   auto* out = row.out + begin;
   if (factor.is_far)
     map_few(out, 0, end - begin, [=](std::int64_t i, auto) TERSOR_LAMBDA { return Storage::narrow(share.far(load(kept + i))); });
+  else if (factor.high != factor.high)
+    map_few(out, 0, end - begin, [=](std::int64_t i, auto) TERSOR_LAMBDA { return Storage::narrow(share.near(load(kept + i))); });
   else
-    map_row(out, end - begin, mode, [=](std::int64_t i, auto) TERSOR_LAMBDA { return Storage::narrow(share.near(load(kept + i))); });
+    write_near(row, begin, end, factor, mode, kept);
 }
 
 // --- the limits of the temperature -------------------------------------------------------------------------------------------
@@ -292,9 +300,65 @@ TERSOR_INLINE void softmax_row(Row<Storage> row, Rate<typename Storage::Math> ra
       const std::byte* ahead = next_x + begin * static_cast<std::int64_t>(sizeof(typename Storage::Bits));
       for (std::int64_t k = 0; k < (end - begin) * static_cast<std::int64_t>(sizeof(typename Storage::Bits)); k += 64) prefetch(ahead + k);
     }
-    write_block(row, begin, end, share_of(factor_between(blocks[b], whole, rate), whole), mode, kept + begin);
+    write_block(row, begin, end, share_of<Math>(factor_between(blocks[b], whole, rate), whole), mode, kept + begin);
   }
 }
+
+// Rows of one block, several at a time: each step is done for all of them, so that the latencies of one row's maximum, sum and
+// division pass while the others are at work.
+template <class Storage>
+class ShortRows {
+ public:
+  using Math = typename Storage::Math;
+  TERSOR_INLINE ShortRows(std::byte* scratch, std::int64_t cols, Store mode) noexcept
+      : kept_(reinterpret_cast<Math*>(scratch)), kept_stride_((cols + kLanes - 1) / kLanes * kLanes), mode_(mode) {}
+
+  // The rows of a batch have one rate.
+  TERSOR_INLINE void add(Row<Storage> row, const Rate<Math>& rate) noexcept {
+    rows_[count_] = row;
+    if (++count_ == kSoftmaxBatch) finish(rate);
+  }
+
+  TERSOR_OUTLINE void finish(const Rate<Math> rate) noexcept {
+    Exp2Frame<Math> frames[kSoftmaxBatch];
+    Factor factors[kSoftmaxBatch];
+    bool all_plain = true;
+    for (int r = 0; r < count_; ++r) {
+      const Math top = top_of(rows_[r], 0, rows_[r].cols);
+      frames[r] = frame_for(top, rate);
+      all_plain &= frames[r].is_plain && top > -static_cast<Math>(kInfinite);
+    }
+    if (!all_plain) return finish_one_by_one(rate);
+    for (int r = 0; r < count_; ++r) {
+      const Sum sum = keep_terms<true>(rows_[r], 0, rows_[r].cols, rate, frames[r], kept(r));
+      factors[r] = share_of<Math>({1, 0, false}, {0, 0, sum.high, sum.low});
+    }
+    for (int r = 0; r < count_; ++r) {
+      if (factors[r].high == factors[r].high)
+        write_near(rows_[r], 0, rows_[r].cols, factors[r], mode_, kept(r));
+      else
+        write_block(rows_[r], 0, rows_[r].cols, factors[r], mode_, kept(r));
+    }
+    count_ = 0;
+  }
+
+ private:
+  TERSOR_OUTLINE void finish_one_by_one(const Rate<Math>& rate) noexcept {
+    for (int r = 0; r < count_; ++r) {
+      const SoftmaxBlock block = measure_block(rows_[r], 0, rows_[r].cols, rate, kept(r));
+      write_block(rows_[r], 0, rows_[r].cols, share_of<Math>({1, 0, false}, join(&block, 1, rate)), mode_, kept(r));
+    }
+    count_ = 0;
+  }
+
+  TERSOR_INLINE Math* kept(int r) const noexcept { return kept_ + r * kept_stride_; }
+
+  Row<Storage> rows_[kSoftmaxBatch];
+  int count_ = 0;
+  Math* kept_;
+  std::int64_t kept_stride_;
+  Store mode_;
+};
 
 template <class Storage>
 void softmax(ConstRows x, ConstRows temperature, Rows out, Extent extent, std::byte* scratch, Store mode) noexcept {
@@ -302,6 +366,7 @@ void softmax(ConstRows x, ConstRows temperature, Rows out, Extent extent, std::b
   using Math = typename Storage::Math;
   double known = -1;
   Rate<Math> rate{};
+  ShortRows<Storage> short_rows(scratch, extent.cols, mode);
   for (std::int64_t r = 0; r < extent.rows; ++r) {
     double t;
     std::memcpy(&t, temperature.row<std::byte>(r), sizeof t);
@@ -311,10 +376,18 @@ void softmax(ConstRows x, ConstRows temperature, Rows out, Extent extent, std::b
       softmax_row_limit(row, limit);
       continue;
     }
-    if (t != known) rate = rate_for<Math>(known = t);
+    if (t != known) {
+      short_rows.finish(rate);
+      rate = rate_for<Math>(known = t);
+    }
+    if (extent.cols <= kSoftmaxBlock) {
+      short_rows.add(row, rate);
+      continue;
+    }
     const bool prefetches = mode == Store::kStreaming && r + 1 < extent.rows;
     softmax_row(row, rate, scratch, prefetches ? x.row<std::byte>(r + 1) : nullptr, mode);
   }
+  short_rows.finish(rate);
   finish(mode);
 }
 
@@ -344,7 +417,7 @@ void write_piece(const std::byte* x, double temperature, SoftmaxBlock whole, std
   for (std::int64_t begin = 0; begin < cols; begin += kSoftmaxBlock) {
     const std::int64_t end = block_end(begin, cols);
     const SoftmaxBlock block = measure_block(row, begin, end, rate, kept);
-    write_block(row, begin, end, share_of(factor_between(block, whole, rate), whole), mode, kept);
+    write_block(row, begin, end, share_of<Math>(factor_between(block, whole, rate), whole), mode, kept);
   }
   finish(mode);
 }

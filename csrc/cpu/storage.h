@@ -6,6 +6,8 @@
 
 namespace tersor::cpu::TERSOR_LEVEL {
 
+// narrow() rounds to nearest even and makes every NaN the canonical one; narrow_number() is for values that are no NaN.
+
 template <class T>
 TERSOR_INLINE Lanes<T> canonical_nan(Lanes<T> value) noexcept {
   const T nan = sizeof(T) == 4 ? static_cast<T>(__builtin_nanf("")) : static_cast<T>(__builtin_nan(""));
@@ -19,6 +21,7 @@ struct Float32 {
   static constexpr Bits kInfinityBits = 0x7f800000;
   static TERSOR_INLINE F32 widen(U32 bits) noexcept { return bit_cast<float>(bits); }
   static TERSOR_INLINE U32 narrow(F32 value) noexcept { return bit_cast<std::uint32_t>(canonical_nan(value)); }
+  static TERSOR_INLINE U32 narrow_number(F32 value) noexcept { return bit_cast<std::uint32_t>(value); }
 };
 
 struct Float64 {
@@ -28,6 +31,7 @@ struct Float64 {
   static constexpr Bits kInfinityBits = 0x7ff0000000000000;
   static TERSOR_INLINE F64 widen(U64 bits) noexcept { return bit_cast<double>(bits); }
   static TERSOR_INLINE U64 narrow(F64 value) noexcept { return bit_cast<std::uint64_t>(canonical_nan(value)); }
+  static TERSOR_INLINE U64 narrow_number(F64 value) noexcept { return bit_cast<std::uint64_t>(value); }
 };
 
 struct Float16 {
@@ -37,6 +41,7 @@ struct Float16 {
   static constexpr Bits kInfinityBits = 0x7c00;
   static TERSOR_INLINE F32 widen(U16 bits) noexcept { return from_half(bits); }
   static TERSOR_INLINE U16 narrow(F32 value) noexcept { return to_half(value); }
+  static TERSOR_INLINE U16 narrow_number(F32 value) noexcept { return to_half(value); }
 };
 
 struct BFloat16 {
@@ -46,12 +51,15 @@ struct BFloat16 {
   static constexpr Bits kInfinityBits = 0x7f80;
   static TERSOR_INLINE F32 widen(U16 bits) noexcept { return bit_cast<float>(shift_left<16>(promote_u32(bits))); }
   // By integer arithmetic at every level: the AVX-512 instruction flushes subnormals.
-  static TERSOR_INLINE U16 narrow(F32 value) noexcept {
+  static TERSOR_INLINE U32 rounded(F32 value) noexcept {
     const U32 bits = bit_cast<std::uint32_t>(value);
     const U32 odd_bit = shift_right<16>(bits) & splat<std::uint32_t>(1);
-    const U32 rounded = shift_right<16>(bits + splat<std::uint32_t>(0x7fff) + odd_bit);
-    return demote_u16(select(equal(value, value), rounded, splat<std::uint32_t>(0x7fc0)));
+    return shift_right<16>(bits + splat<std::uint32_t>(0x7fff) + odd_bit);
   }
+  static TERSOR_INLINE U16 narrow(F32 value) noexcept {
+    return demote_u16(select(equal(value, value), rounded(value), splat<std::uint32_t>(0x7fc0)));
+  }
+  static TERSOR_INLINE U16 narrow_number(F32 value) noexcept { return demote_u16(rounded(value)); }
 };
 
 template <class Bits>

@@ -5,7 +5,7 @@
 // The argument is never rounded as a whole. With m the nearest integer to x * rate, x * rate - m is found by two fused steps with a
 // split in two, to about 2**-26 (2**-55 in float64), and 2**(x * rate - m) by a polynomial; m goes straight into the exponent bits.
 // Why not ex2.approx: its 2**-22.5 alone is 2.8 ULP, above the bound, and the rounded product before it is 100 times that.
-// A term costs 12 instructions, 14 where the row is shifted.
+// A term costs 12 instructions, 14 where the row is shifted, 4 more with its rest.
 
 #include "cuda/host_device.h"
 
@@ -47,24 +47,37 @@ TERSOR_HOST_DEVICE Math polynomial(const Math (&coefficient)[kCount], Math x) no
   return value;
 }
 
-// 2**fraction for |fraction| <= 1/2. Minimax for the relative error, by the Remez exchange with the constant term set to 1: the errors
-// are 2**-29.0 and 2**-58.2.
-TERSOR_HOST_DEVICE float power_of_fraction(float fraction) noexcept {
-  constexpr float kCoefficients[] = {0x1.41d348p-13f, 0x1.5f456cp-10f, 0x1.3b2dbcp-7f, 0x1.c6aed4p-5f,
-                                     0x1.ebfbdap-3f,  0x1.62e430p-1f,  1.0f};
+// (2**fraction - 1) / fraction for |fraction| <= 1/2. 1 + fraction times it is minimax for the relative error, by the Remez exchange:
+// 2**-29.0 and 2**-58.2.
+TERSOR_HOST_DEVICE float slope_of_power(float fraction) noexcept {
+  constexpr float kCoefficients[] = {0x1.41d348p-13f, 0x1.5f456cp-10f, 0x1.3b2dbcp-7f, 0x1.c6aed4p-5f, 0x1.ebfbdap-3f, 0x1.62e430p-1f};
   return polynomial(kCoefficients, fraction);
 }
-TERSOR_HOST_DEVICE double power_of_fraction(double fraction) noexcept {
+TERSOR_HOST_DEVICE double slope_of_power(double fraction) noexcept {
   constexpr double kCoefficients[] = {0x1.e7aa329d24a1fp-32, 0x1.e620fc05a9e45p-28, 0x1.b5267871de546p-24, 0x1.62bfc3c16e794p-20,
                                       0x1.ffcbfba7c612fp-17, 0x1.43091310bf92dp-13, 0x1.5d87fe78cf23ap-10, 0x1.3b2ab6fb9f412p-7,
-                                      0x1.c6b08d7049fd1p-5,  0x1.ebfbdff82c5adp-3,  0x1.62e42fefa39efp-1,  1.0};
+                                      0x1.c6b08d7049fd1p-5,  0x1.ebfbdff82c5adp-3,  0x1.62e42fefa39efp-1};
   return polynomial(kCoefficients, fraction);
 }
 
-// 2**(fraction + exponent), where `biased` is kRounder plus the exponent, an integer.
+// value * 2**exponent, where `biased` is kRounder plus the exponent, an integer; neither side is subnormal.
 template <class Math>
-TERSOR_HOST_DEVICE Math power_of_two(Math fraction, Math biased) noexcept {
-  return from_bits(bits_of(power_of_fraction(fraction)) + (bits_of(biased) << Exp2Constants<Math>::kMantissaBits));
+TERSOR_HOST_DEVICE Math scale_by_power(Math value, Math biased) noexcept {
+  return from_bits(bits_of(value) + (bits_of(biased) << Exp2Constants<Math>::kMantissaBits));
+}
+
+// 2**(fraction + exponent), rounded, and what the last rounding lost: a quarter of the error remains in their sum.
+template <class Math>
+struct Power {
+  Math value, rest;
+};
+
+template <class Math>
+TERSOR_HOST_DEVICE Power<Math> power_of_two(Math fraction, Math biased) noexcept {
+  const Math slope = slope_of_power(fraction);
+  const Math value = fused_multiply_add(slope, fraction, Math{1});
+  const Math rest = fused_multiply_add(slope, fraction, Math{1} - value);
+  return {scale_by_power(value, biased), rest * scale_by_power(Math{1}, biased)};
 }
 
 // log2(e) / (T * prescale), split. prescale is 1 but for extreme temperatures, where x * prescale and the rate stay within range.
@@ -117,7 +130,7 @@ TERSOR_HOST_DEVICE Math factor_between(const Frame<Math>& from, const Frame<Math
   if (!(fused_multiply_add(apart, rate.high, exponent) > Constants::kLeastFactor)) return 0;
   const Math biased = fused_multiply_add(apart, rate.high, exponent + Constants::kRounder);
   const Math rest = exponent - (biased - Constants::kRounder);
-  return power_of_two(fused_multiply_add(apart, rate.low, fused_multiply_add(apart, rate.high, rest)), biased);
+  return power_of_two(fused_multiply_add(apart, rate.low, fused_multiply_add(apart, rate.high, rest)), biased).value;
 }
 
 template <class Math>
@@ -135,7 +148,7 @@ class Exp2 {
 
   // -inf gives a term that vanishes once divided by the sum. The entry is neither NaN nor above the frame's.
   template <bool kPlain>
-  TERSOR_HOST_DEVICE Math term(Math x) const noexcept {
+  TERSOR_HOST_DEVICE Power<Math> term(Math x) const noexcept {
     if constexpr (!kPlain) x = (x - shift_) * prescale_;
     x = max_number(x, least_);
     const Math biased = fused_multiply_add(x, high_, rounder_);

@@ -6,6 +6,7 @@
 #include <cuda_runtime.h>
 
 #include "cuda/formats.h"
+#include "cuda/total.h"
 
 namespace tersor::cuda {
 
@@ -28,17 +29,27 @@ __device__ __forceinline__ int lane() { return thread() % kWarp; }
 __device__ __forceinline__ int warp() { return thread() / kWarp; }
 __device__ __forceinline__ int warps() { return threads() / kWarp; }
 
+template <class T>
+__device__ __forceinline__ T shuffle(T value, int apart) {
+  return __shfl_xor_sync(~0u, value, apart);
+}
+__device__ __forceinline__ Total<float> shuffle(Total<float> value, int apart) { return {shuffle(value.high, apart)}; }
+__device__ __forceinline__ Total<double> shuffle(Total<double> value, int apart) {
+  return {shuffle(value.high, apart), shuffle(value.low, apart)};
+}
+
 // 2**n neighbouring lanes of a warp.
 class LaneGroup {
  public:
   __device__ __forceinline__ explicit LaneGroup(int lanes) : lanes_(lanes) {}
   template <class Math>
   __device__ __forceinline__ Math max(Math value) const {
-    for (int apart = lanes_ / 2; apart > 0; apart /= 2) value = max_or_nan(value, __shfl_xor_sync(~0u, value, apart));
+    for (int apart = lanes_ / 2; apart > 0; apart /= 2) value = max_or_nan(value, shuffle(value, apart));
     return value;
   }
-  __device__ __forceinline__ double sum(double value) const {
-    for (int apart = lanes_ / 2; apart > 0; apart /= 2) value += __shfl_xor_sync(~0u, value, apart);
+  template <class Math>
+  __device__ __forceinline__ Total<Math> sum(Total<Math> value) const {
+    for (int apart = lanes_ / 2; apart > 0; apart /= 2) value = value + shuffle(value, apart);
     return value;
   }
 
@@ -48,8 +59,8 @@ class LaneGroup {
 
 template <class Math>
 struct BlockScratch {
-  double sum[kMostWarps];
-  double sum_of_rank[kMostRanks];
+  Total<Math> sum[kMostWarps];
+  Total<Math> sum_of_rank[kMostRanks];
   Math max[2][kMostWarps];
   Math max_of_rank[kMostRanks];
 };
@@ -73,12 +84,12 @@ class BlockGroup {
     __syncthreads();
     return all.max(lane() < warps() ? scratch_->max[place][lane()] : -kInfinity<Math>);
   }
-  __device__ __forceinline__ double sum(double value) const {
+  __device__ __forceinline__ Total<Math> sum(Total<Math> value) const {
     const LaneGroup all(kWarp);
     value = all.sum(value);
     if (lane() == 0) scratch_->sum[warp()] = value;
     __syncthreads();
-    return all.sum(lane() < warps() ? scratch_->sum[lane()] : 0.0);
+    return all.sum(lane() < warps() ? scratch_->sum[lane()] : Total<Math>{});
   }
 
  protected:
@@ -105,13 +116,13 @@ class ClusterGroup : public BlockGroup<Math> {
     for (int i = 1; i < ranks_; ++i) value = max_or_nan(value, of_rank[i]);
     return value;
   }
-  __device__ __forceinline__ double sum(double value) const {
+  __device__ __forceinline__ Total<Math> sum(Total<Math> value) const {
     value = BlockGroup<Math>::sum(value);
     if (ranks_ == 1) return value;
-    double* const of_rank = this->scratch_->sum_of_rank;
+    Total<Math>* const of_rank = this->scratch_->sum_of_rank;
     tell(of_rank, value);
     value = of_rank[0];
-    for (int i = 1; i < ranks_; ++i) value += of_rank[i];
+    for (int i = 1; i < ranks_; ++i) value = value + of_rank[i];
     return value;
   }
 
@@ -147,7 +158,7 @@ template <class Math, int kWarps>
 class ColumnGroup {
  public:
   struct Scratch {
-    double sum[kWarps][kWarp];
+    Total<Math> sum[kWarps][kWarp];
     Math max[kWarps][kWarp];
   };
   __device__ __forceinline__ explicit ColumnGroup(Packet* memory) : scratch_(reinterpret_cast<Scratch*>(memory)) {}
@@ -159,11 +170,11 @@ class ColumnGroup {
     for (int i = 1; i < kWarps; ++i) value = max_or_nan(value, scratch_->max[i][lane()]);
     return value;
   }
-  __device__ __forceinline__ double sum(double value) const {
+  __device__ __forceinline__ Total<Math> sum(Total<Math> value) const {
     scratch_->sum[warp()][lane()] = value;
     __syncthreads();
     value = scratch_->sum[0][lane()];
-    for (int i = 1; i < kWarps; ++i) value += scratch_->sum[i][lane()];
+    for (int i = 1; i < kWarps; ++i) value = value + scratch_->sum[i][lane()];
     return value;
   }
 

@@ -1,8 +1,9 @@
 // softmax: a row is read from memory once, as long as registers or shared memory can hold it. Its maximum is found while it comes in;
 // then its terms, which replace it where it is kept; then their sum; then it leaves. One exponential an entry.
 //
-// Budget (GPU.md, 27 instructions an entry at bfloat16 and full bandwidth on an H200, 54 at float32): 1 to unpack, 1 for the maximum,
-// 12 for the term, 2.5 to 4 for the sum, 2 for the share, 0.5 to 1 to pack, about 2 for addresses and memory: 21 to 23.
+// Budget (GPU.md, 27 instructions an entry at bfloat16 and full bandwidth on an H200, 54 at float32). bfloat16: 2 to unpack twice, 1
+// for the maximum, 12 for the term, 2.5 for the sum, 2 for the share, 0.5 to pack, about 2 for addresses and memory: 22. float32: 1 for
+// the maximum, 18 for the term and its rest, 5 for the sum, 2 for the share, about 3 for addresses and memory: 29.
 
 #include "cuda/group.h"
 #include "cuda/launch.h"
@@ -27,7 +28,6 @@ struct SoftmaxRow {
   using Math = typename Format::Math;
   static constexpr int kPacket = Format::kPacket;
   static constexpr bool kNarrow = sizeof(Bits) == 2;  // where instructions are short
-  static constexpr int kPairs = kNarrow ? 2 : 1;
   using Terms = RowTerms<Math, kNarrow>;
 
   PacketRow<Bits, kPacket, int> x, out;
@@ -59,12 +59,12 @@ __device__ __forceinline__ typename Format::Math max_of(const Packet& packet, ty
   return top;
 }
 
-template <class Format, class TermOf>
-__device__ __forceinline__ void terms_of(const Packet& packet, typename Format::Math (&term)[Format::kPacket], TermOf term_of) {
-  typename Format::Math value[Format::kPacket];
+// The terms of a packet, which are added to the sum too.
+template <class Format, class Math, class TermOf>
+__device__ __forceinline__ void terms_of(const Packet& packet, Math (&term)[Format::kPacket], TermSum<Math>& sum, TermOf term_of) {
+  Math value[Format::kPacket];
   Format::unpack(packet, value);
-#pragma unroll
-  for (int i = 0; i < Format::kPacket; ++i) term[i] = term_of(value[i]);
+  add_terms<!SoftmaxRow<Format>::kNarrow>(value, term, sum, term_of);
 }
 
 template <class Format>
@@ -100,8 +100,7 @@ __global__ void __launch_bounds__(kLaneThreads, 3) softmax_lanes(SoftmaxTask<typ
 #pragma unroll
     for (int k = 0; k < kPackets; ++k) {
       if (first + k * lanes >= packets) break;
-      terms_of<Format>(raw[k], term[k], term_of);
-      sum.template add_all<Row::kPairs>(term[k]);
+      terms_of<Format>(raw[k], term[k], sum, term_of);
     }
   });
   const Share<Math> share(group.sum(sum.total()));
@@ -189,8 +188,7 @@ __global__ void __launch_bounds__(kSliceThreads, 3) softmax_slices(SoftmaxTask<t
   terms.visit([&](auto term_of) {
     for (int slot = thread(); slot < count; slot += threads()) {
       Math term[Format::kPacket];
-      terms_of<Format>(slice.raw(slot), term, term_of);
-      sum.template add_all<Row::kPairs>(term);
+      terms_of<Format>(slice.raw(slot), term, sum, term_of);
       slice.keep(slot, term);
     }
   });
@@ -235,19 +233,18 @@ __device__ __forceinline__ void softmax_in_two_reads(const SoftmaxRow<Format>& r
     } else {
       Math value[Format::kPacket];
       Format::unpack(raw, value);
-      online.template add<Row::kPairs>(value);
+      online.template add<!Row::kNarrow>(value);
     }
   });
   top = group.max(at_limit ? top : online.top());
   const RowTerms<Math, false> terms(row.temperature, top);
-  double total = 0;
+  Total<Math> total;
   if (at_limit) {
     TermSum<Math> sum;
     terms.visit([&](auto term_of) {
       each_packet(row, first, step, [&](int, const Packet& raw) {
         Math term[Format::kPacket];
-        terms_of<Format>(raw, term, term_of);
-        sum.template add_all<Row::kPairs>(term);
+        terms_of<Format>(raw, term, sum, term_of);
       });
     });
     total = sum.total();
@@ -259,7 +256,8 @@ __device__ __forceinline__ void softmax_in_two_reads(const SoftmaxRow<Format>& r
   terms.visit([&](auto term_of) {
     each_packet(row, first, step, [&](int p, const Packet& raw) {
       Math term[Format::kPacket];
-      terms_of<Format>(raw, term, term_of);
+      TermSum<Math> unused;
+      terms_of<Format>(raw, term, unused, term_of);
       row.out.store(p, shares_of<Format>(term, share));
     });
   });

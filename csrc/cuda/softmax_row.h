@@ -1,11 +1,13 @@
 #pragma once
 // The arithmetic of one row of softmax, whichever threads share it: which limit its temperature is, its terms, their sum, the shares.
 //
-// Error in float32, in units of 2**-24 relative: 1.65 at most for a term (the last step of the polynomial rounds by 1, the two of the
-// fraction by 0.35, the steps before by 0.3), about 0 for the sum, half an ULP for the last product. On the host, over 10**9 entries,
-// the largest seen is written in tests/cpp/cuda_softmax_test.cpp; it is below 2 ULP.
+// Error of a float32 result, in units of 2**-24 of it; float64 alike with 2**-53. Its own term: 1.65 at most (the last step of the
+// polynomial rounds by 1, the two of the fraction by 0.35 together, the steps before by 0.3). The sum: 0.65, since it includes what
+// the last steps lost. The last product: half an ULP. In ULP, which are 1 to 2 such units: 2.8 at most. The largest seen in
+// tests/cpp/cuda_softmax_test.cpp, over rows chosen to make it large, stands there.
 
 #include "cuda/exp2.h"
+#include "cuda/total.h"
 
 namespace tersor::cuda {
 
@@ -83,7 +85,7 @@ class RowTerms {
     if (kind_ == RowKind::kShifted)
       visit([=](Math x) { return exp2.template term<false>(x); });
     else if (kind_ == RowKind::kEven)
-      visit([=](Math x) { return x >= least_sharer ? Exp2Constants<Math>::kOne : Math{0}; });
+      visit([=](Math x) { return Power<Math>{x >= least_sharer ? Exp2Constants<Math>::kOne : Math{0}, 0}; });
   }
 
  private:
@@ -102,11 +104,9 @@ class TermSum {
     low_ += term - (high - high_);
     high_ = high;
   }
-  // float32 terms of the narrow dtypes are added in pairs: half the work, and their rounding is far below the dtype's own.
-  template <int kPairs, int kCount>
-  TERSOR_HOST_DEVICE void add_all(const Math (&term)[kCount]) noexcept {
-#pragma unroll
-    for (int i = 0; i < kCount; i += kPairs) add(kPairs == 2 ? term[i] + term[i + kPairs - 1] : term[i]);
+  TERSOR_HOST_DEVICE void add(const Power<Math>& term) noexcept {
+    add(term.value);
+    low_ += term.rest;
   }
   TERSOR_HOST_DEVICE void scale(Math factor) noexcept {
     const Math sum = (high_ - kBase) * factor;
@@ -114,13 +114,34 @@ class TermSum {
     low_ *= factor;
     add(sum);
   }
-  TERSOR_HOST_DEVICE double total() const noexcept { return static_cast<double>(high_ - kBase) + static_cast<double>(low_); }
+  TERSOR_HOST_DEVICE Total<Math> total() const noexcept {
+    if constexpr (sizeof(Math) == 4)
+      return {static_cast<double>(high_ - kBase) + static_cast<double>(low_)};
+    else
+      return {high_ - kBase, low_};
+  }
 
  private:
   // Two terms of an OnlineSum, whose frame may lag by 2**kSlack, are at most 2**(1/2 + 4 + 1) of kOne.
   static constexpr Math kBase = 64 * Exp2Constants<Math>::kOne;
   Math high_ = kBase, low_ = 0;
 };
+
+// The terms of some entries, which are added to a sum too. For the narrow dtypes, whose own rounding is far coarser, terms are added in
+// pairs and without their rests: 2.5 instructions an entry instead of 8.
+template <bool kExact, class Math, int kCount, class TermOf>
+TERSOR_HOST_DEVICE void add_terms(const Math (&x)[kCount], Math (&value)[kCount], TermSum<Math>& sum, TermOf term_of) noexcept {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    const Power<Math> term = term_of(x[i]);
+    value[i] = term.value;
+    if constexpr (kExact) sum.add(term);
+  }
+  if constexpr (!kExact) {
+#pragma unroll
+    for (int i = 0; i < kCount; i += 2) sum.add(value[i] + value[i + 1]);
+  }
+}
 
 // Terms and maximum in one read. The frame follows the maximum, by steps of at least kSlack powers of two.
 template <class Math>
@@ -130,7 +151,7 @@ class OnlineSum {
 
   TERSOR_HOST_DEVICE explicit OnlineSum(const Rate<Math>& rate) noexcept : rate_(rate) {}
 
-  template <int kPairs, int kCount>
+  template <bool kExact, int kCount>
   TERSOR_HOST_DEVICE void add(const Math (&x)[kCount]) noexcept {
     Math highest = x[0];
 #pragma unroll
@@ -138,14 +159,12 @@ class OnlineSum {
     top_ = max_or_nan(top_, highest);
     if (highest > limit_) follow(highest);
     if (limit_ == -kInfinity<Math>) return;  // nothing but -inf so far
-    Math term[kCount];
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) term[i] = exp2_.template term<false>(x[i]);
-    sum_.template add_all<kPairs>(term);
+    Math value[kCount];
+    add_terms<kExact>(x, value, sum_, [this](Math entry) { return exp2_.template term<false>(entry); });
   }
   TERSOR_HOST_DEVICE Math top() const noexcept { return top_; }
-  TERSOR_HOST_DEVICE double total_in(const Frame<Math>& frame) const noexcept {
-    if (limit_ == -kInfinity<Math>) return 0;
+  TERSOR_HOST_DEVICE Total<Math> total_in(const Frame<Math>& frame) const noexcept {
+    if (limit_ == -kInfinity<Math>) return {};
     return sum_.total() * static_cast<double>(factor_between(frame_, frame, rate_));
   }
 
@@ -169,9 +188,13 @@ class OnlineSum {
 template <class Math>
 class Share {
  public:
-  TERSOR_HOST_DEVICE explicit Share(double sum) noexcept {
-    const auto high = static_cast<Math>(sum);
-    const auto low = static_cast<Math>(sum - static_cast<double>(high));
+  TERSOR_HOST_DEVICE explicit Share(Total<Math> sum) noexcept {
+    const auto high = static_cast<Math>(sum.high);
+    Math low;
+    if constexpr (sizeof(Math) == 4)
+      low = static_cast<Math>(sum.high - static_cast<double>(high));
+    else
+      low = sum.low;
     high_ = Math{1} / high;
     low_ = high_ * fused_multiply_add(-high_, low, fused_multiply_add(-high_, high, Math{1}));
   }
