@@ -174,4 +174,47 @@ class PowerSum {
   Lanes<Math> upper_ = splat(Math{0}), lower_ = splat(Math{0});
 };
 
+// --- for 16-bit results ----------------------------------------------------------------------------------------------------
+
+// Half of the operations, for results of 8 or 11 bits: a polynomial alone, on [-1/2, 1/2], rounded where it falls. The relative error
+// is 2**-18 (minimax, degree 4). The constant term is not 1: it need not be.
+class CoarseExp2 {
+ public:
+  TERSOR_INLINE CoarseExp2(Rate<float> rate, Exp2Frame<float> frame) noexcept
+      : high_(splat(rate.high)),
+        low_(splat(rate.low)),
+        shift_(splat(frame.shift)),
+        prescale_(splat(rate.prescale)),
+        rounder_(splat(0x1.8p23f + (Exp2Constants<float>::kHeadroom - frame.exponent))),
+        least_(splat((Exp2Constants<float>::kLeastExponent - Exp2Constants<float>::kHeadroom + frame.exponent) * rate.inverse)) {}
+
+  template <bool kPlain>
+  TERSOR_INLINE F32 operator()(F32 x) const noexcept {
+    if constexpr (!kPlain) x = (x - shift_) * prescale_;
+    x = max(least_, x);
+    const F32 biased = mul_add(x, high_, rounder_);
+    const F32 f = mul_add(x, low_, mul_add(x, high_, rounder_ - biased));
+    constexpr float kCoefficients[] = {0x1.3997dap-7f, 0x1.ca1442p-5f, 0x1.ec06dap-3f, 0x1.62e0dcp-1f, 0x1.ffffe8p-1f};
+    F32 power = splat(kCoefficients[0]);
+    for (int i = 1; i < 5; ++i) power = mul_add(power, f, splat(kCoefficients[i]));
+    return bit_cast<float>(bit_cast<std::uint32_t>(power) + shift_left<23>(bit_cast<std::uint32_t>(biased)));
+  }
+
+ private:
+  F32 high_, low_, shift_, prescale_, rounder_, least_;
+};
+
+class CoarseSum {
+ public:
+  TERSOR_INLINE F32 add(F32 term) noexcept {
+    upper_ = upper_ + term;
+    return term;
+  }
+  TERSOR_INLINE F32 upper() const noexcept { return upper_; }
+  TERSOR_INLINE F32 lower() const noexcept { return splat(0.0f); }
+
+ private:
+  F32 upper_ = splat(0.0f);
+};
+
 }  // namespace tersor::cpu::TERSOR_LEVEL

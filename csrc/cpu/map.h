@@ -37,6 +37,21 @@ TERSOR_INLINE void map_cached(T* out, std::int64_t begin, std::int64_t end, Comp
   map_few(out, i, end, compute);
 }
 
+// Lanes that fill a cache line, or the 16 that take more than one: a line that streaming stores fill in parts may go out in parts.
+template <class T>
+inline constexpr int kLineLanes = sizeof(T) >= 4 ? kLanes : 64 / static_cast<int>(sizeof(T));
+
+template <class T, class Compute>
+TERSOR_INLINE auto compute_line(std::int64_t i, Compute compute) noexcept {
+  if constexpr (sizeof(T) >= 4)
+    return compute(i, Full{});
+  else if constexpr (sizeof(T) == 2)
+    return concat(compute(i, Full{}), compute(i + kLanes, Full{}));
+  else
+    return concat(concat(compute(i, Full{}), compute(i + kLanes, Full{})),
+                  concat(compute(i + 2 * kLanes, Full{}), compute(i + 3 * kLanes, Full{})));
+}
+
 template <class T, class Compute>
 TERSOR_INLINE void map_streaming(T* out, std::int64_t cols, Compute compute) noexcept {
   const std::int64_t head = items_to_line(out);
@@ -44,7 +59,7 @@ TERSOR_INLINE void map_streaming(T* out, std::int64_t cols, Compute compute) noe
   map_few(out, 0, head, compute);
   std::int64_t i = head;
   for (; i + kUnroll * kLanes <= cols; i += kUnroll * kLanes)
-    for (int k = 0; k < kUnroll; ++k) stream(out + i + k * kLanes, compute(i + k * kLanes, Full{}));
+    for (int k = 0; k < kUnroll * kLanes; k += kLineLanes<T>) stream(out + i + k, compute_line<T>(i + k, compute));
   map_few(out, i, cols, compute);
 }
 

@@ -187,6 +187,27 @@ TERSOR_INLINE Lanes<T> fill_absent(Lanes<T> value, Full, T) noexcept {
   return value;
 }
 
+// --- neighbours become one -----------------------------------------------------------------------------------------------
+
+template <class T, int N, int... kIndex>
+TERSOR_INLINE Lanes<T, 2 * N> concat_registers(Lanes<T, N> a, Lanes<T, N> b, std::integer_sequence<int, kIndex...>) noexcept {
+  return {{__builtin_shufflevector(a.reg[0], b.reg[0], kIndex...)}};
+}
+template <class T, int N>
+TERSOR_INLINE Lanes<T, 2 * N> concat(Lanes<T, N> a, Lanes<T, N> b) noexcept {
+  using Both = Lanes<T, 2 * N>;
+  if constexpr (Both::kRegisters == 1) {
+    return concat_registers(a, b, std::make_integer_sequence<int, 2 * N>());
+  } else {
+    Both both;
+    for (int r = 0; r < Both::kRegisters / 2; ++r) {
+      both.reg[r] = a.reg[r];
+      both.reg[r + Both::kRegisters / 2] = b.reg[r];
+    }
+    return both;
+  }
+}
+
 // --- reductions: lane i meets lane i + 8, then i + 4, i + 2, i + 1, at every level ------------------------------------
 
 template <int kFirst, class T, int N, int... kIndex>
@@ -229,6 +250,7 @@ TERSOR_INLINE T reduce_max(Lanes<T, N> lanes) noexcept {
 //   promote<T>(I8)              sign-extends                                              I16, I32, I64
 //   demote(a)                   keeps the low 8 bits of values within int8                I16, I32, I64 -> I8
 //   promote_u32(U16), demote_u16(U32)
+//   high_halves(U32, U32)       the upper 16 bits of each lane, as one U16x32
 //   promote_u16(U8x32), demote_u8(U16x32)     the latter of values below 256
 //   to_int32(F32)               of integral values within int32
 //   to_float(I32)

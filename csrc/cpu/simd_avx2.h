@@ -76,6 +76,10 @@ TERSOR_INLINE U16 demote_u16(U32 a) noexcept {
   return {{(U16::Register)_mm256_permute4x64_epi64(packed, 0xd8)}};
 }
 
+TERSOR_INLINE U16x32 high_halves(U32 a, U32 b) noexcept {
+  return concat(demote_u16(shift_right<16>(a)), demote_u16(shift_right<16>(b)));
+}
+
 TERSOR_INLINE I32 to_int32(F32 a) noexcept {
   return {{(I32::Register)_mm256_cvtps_epi32(a.reg[0]), (I32::Register)_mm256_cvtps_epi32(a.reg[1])}};
 }

@@ -44,6 +44,12 @@ TERSOR_INLINE I8 demote(I64 a) noexcept {
 TERSOR_INLINE U32 promote_u32(U16 a) noexcept { return {{(U32::Register)_mm512_cvtepu16_epi32((__m256i)a.reg[0])}}; }
 TERSOR_INLINE U16 demote_u16(U32 a) noexcept { return {{(U16::Register)_mm512_cvtepi32_epi16((__m512i)a.reg[0])}}; }
 
+TERSOR_INLINE U16x32 high_halves(U32 a, U32 b) noexcept {
+  alignas(64) static constexpr std::uint16_t kOdd[32] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31,
+                                                         33, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
+  return {{(U16x32::Register)_mm512_permutex2var_epi16((__m512i)a.reg[0], _mm512_load_si512(kOdd), (__m512i)b.reg[0])}};
+}
+
 TERSOR_INLINE I32 to_int32(F32 a) noexcept { return {{(I32::Register)_mm512_cvtps_epi32(a.reg[0])}}; }
 TERSOR_INLINE F32 to_float(I32 a) noexcept { return {{_mm512_cvtepi32_ps((__m512i)a.reg[0])}}; }
 

@@ -78,6 +78,10 @@ TERSOR_INLINE U16 demote_u16(U32 a) noexcept {
            (U16::Register)_mm_packus_epi32((__m128i)a.reg[2], (__m128i)a.reg[3])}};
 }
 
+TERSOR_INLINE U16x32 high_halves(U32 a, U32 b) noexcept {
+  return concat(demote_u16(shift_right<16>(a)), demote_u16(shift_right<16>(b)));
+}
+
 TERSOR_INLINE I32 to_int32(F32 a) noexcept {
   I32 result;
   for (int r = 0; r < 4; ++r) result.reg[r] = (I32::Register)_mm_cvtps_epi32(a.reg[r]);

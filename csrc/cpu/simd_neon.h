@@ -85,6 +85,10 @@ TERSOR_INLINE U16 demote_u16(U32 a) noexcept {
   return narrow;
 }
 
+TERSOR_INLINE U16x32 high_halves(U32 a, U32 b) noexcept {
+  return concat(demote_u16(shift_right<16>(a)), demote_u16(shift_right<16>(b)));
+}
+
 TERSOR_INLINE I32 to_int32(F32 a) noexcept {
   I32 result;
   for (int r = 0; r < 4; ++r) result.reg[r] = (I32::Register)vcvtnq_s32_f32(a.reg[r]);

@@ -42,6 +42,7 @@ struct Float16 {
   static TERSOR_INLINE F32 widen(U16 bits) noexcept { return from_half(bits); }
   static TERSOR_INLINE U16 narrow(F32 value) noexcept { return to_half(value); }
   static TERSOR_INLINE U16 narrow_number(F32 value) noexcept { return to_half(value); }
+  static TERSOR_INLINE U16x32 narrow_numbers(F32 a, F32 b) noexcept { return concat(to_half(a), to_half(b)); }
 };
 
 struct BFloat16 {
@@ -50,16 +51,16 @@ struct BFloat16 {
   using Math = float;
   static constexpr Bits kInfinityBits = 0x7f80;
   static TERSOR_INLINE F32 widen(U16 bits) noexcept { return bit_cast<float>(shift_left<16>(promote_u32(bits))); }
-  // By integer arithmetic at every level: the AVX-512 instruction flushes subnormals.
+  // By integer arithmetic at every level: the AVX-512 instruction flushes subnormals. The result is in the upper half.
   static TERSOR_INLINE U32 rounded(F32 value) noexcept {
     const U32 bits = bit_cast<std::uint32_t>(value);
-    const U32 odd_bit = shift_right<16>(bits) & splat<std::uint32_t>(1);
-    return shift_right<16>(bits + splat<std::uint32_t>(0x7fff) + odd_bit);
+    return bits + splat<std::uint32_t>(0x7fff) + (shift_right<16>(bits) & splat<std::uint32_t>(1));
   }
   static TERSOR_INLINE U16 narrow(F32 value) noexcept {
-    return demote_u16(select(equal(value, value), rounded(value), splat<std::uint32_t>(0x7fc0)));
+    return demote_u16(select(equal(value, value), shift_right<16>(rounded(value)), splat<std::uint32_t>(0x7fc0)));
   }
-  static TERSOR_INLINE U16 narrow_number(F32 value) noexcept { return demote_u16(rounded(value)); }
+  static TERSOR_INLINE U16 narrow_number(F32 value) noexcept { return demote_u16(shift_right<16>(rounded(value))); }
+  static TERSOR_INLINE U16x32 narrow_numbers(F32 a, F32 b) noexcept { return high_halves(rounded(a), rounded(b)); }
 };
 
 template <class Bits>

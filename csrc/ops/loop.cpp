@@ -15,11 +15,12 @@ namespace {
 // quarter of a megabyte within its caches.
 constexpr std::int64_t kLeastChunkBytes = 256 << 10;
 constexpr std::int64_t kMostChunkBytes = 1 << 20;
+constexpr std::int64_t kMostChunkBytesOfRows = 4 << 20;  // kernels that overlap one row with the next want several
 constexpr std::int64_t kWantedChunks = 16;
 constexpr std::int64_t kStageBytes = 256 << 10;  // scratch for one operand's rows: within L2
 
-std::int64_t chunk_bytes_for(std::int64_t total_bytes) noexcept {
-  return std::clamp(total_bytes / kWantedChunks, kLeastChunkBytes, kMostChunkBytes);
+std::int64_t chunk_bytes_for(std::int64_t total_bytes, Split split) noexcept {
+  return std::clamp(total_bytes / kWantedChunks, kLeastChunkBytes, split == Split::kRows ? kMostChunkBytesOfRows : kMostChunkBytes);
 }
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) noexcept { return (a + b - 1) / b; }
@@ -31,7 +32,7 @@ struct Cut {
 
 Cut cut_plan(const LoopPlan& plan, Split split) noexcept {
   const std::int64_t row_bytes = std::max<std::int64_t>(1, plan.row_bytes());
-  const std::int64_t wanted = chunk_bytes_for(row_bytes * plan.rows);
+  const std::int64_t wanted = chunk_bytes_for(row_bytes * plan.rows, split);
   if (split == Split::kColumns && row_bytes > wanted) {
     const std::int64_t pieces = ceil_div(row_bytes, wanted);
     const std::int64_t cols_each = ceil_div(ceil_div(plan.cols, pieces), kColumnUnit) * kColumnUnit;
