@@ -52,12 +52,13 @@ int axis_argument(py::handle object, const View& view) {
 
 void require_columns(const View& unpacked, py::handle cols) {
   const std::int64_t wanted = integer_argument(cols, "cols");
-  if (unpacked.ndim > 0 && unpacked.shape[unpacked.ndim - 1] == wanted) return;
+  if (unpacked.ndim == 0 || unpacked.shape[unpacked.ndim - 1] == wanted) return;  // the op refuses no dimensions
   throw ValueError(std::string(unpacked.name) + " has shape " + shape_text(unpacked) + ", but cols = " + std::to_string(wanted));
 }
 
 void throw_unread_dtype(const std::string& name, const std::string& dtype, const std::string& remedy) {
-  throw TypeError(name + " has dtype " + dtype + "; tersor reads float32, float16, bfloat16, float64, int8, uint8 and bool: " + remedy);
+  throw TypeError(name + " has dtype " + dtype +
+                  "; tersor reads float32, float16, bfloat16, float64, int8, uint8 and bool: " + remedy);
 }
 
 std::string type_name(py::handle object) {

@@ -2,8 +2,11 @@
 
 #include <pybind11/numpy.h>
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
+#include <cstdlib>
+#include <optional>
 #include <string>
 
 #include "bind/argument.h"
@@ -13,7 +16,7 @@ namespace tersor::bind {
 
 namespace {
 
-PyTypeObject* ndarray_type = nullptr;    // set once, at import
+PyTypeObject* ndarray_type = nullptr;  // set once, at import
 PyObject* ndarray_array_ufunc = nullptr;
 
 // ml_dtypes' bfloat16 has no fixed type number: NumPy gives one when ml_dtypes is imported, and it stays.
@@ -22,19 +25,18 @@ std::atomic<int> bfloat16_number{-1};
 constexpr char kSwappedOrder = std::endian::native == std::endian::little ? '>' : '<';
 
 // NumPy's type numbers are part of its ABI: NPY_BOOL, NPY_BYTE and so on.
-bool dtype_from_number(int number, DType& dtype) noexcept {
+std::optional<DType> dtype_from_number(int number) noexcept {
   switch (number) {
-    case 0: dtype = DType::kBool; return true;
-    case 1: dtype = DType::kInt8; return true;
-    case 2: dtype = DType::kUInt8; return true;
-    case 11: dtype = DType::kFloat32; return true;
-    case 12: dtype = DType::kFloat64; return true;
-    case 23: dtype = DType::kFloat16; return true;
+    case 0: return DType::kBool;
+    case 1: return DType::kInt8;
+    case 2: return DType::kUInt8;
+    case 11: return DType::kFloat32;
+    case 12: return DType::kFloat64;
+    case 23: return DType::kFloat16;
     default: break;
   }
-  if (number != bfloat16_number.load(std::memory_order_relaxed)) return false;
-  dtype = DType::kBFloat16;
-  return true;
+  if (number == bfloat16_number.load(std::memory_order_relaxed)) return DType::kBFloat16;
+  return std::nullopt;
 }
 
 bool is_bfloat16(const py::dtype& dtype) {
@@ -43,9 +45,8 @@ bool is_bfloat16(const py::dtype& dtype) {
 
 DType dtype_of(const py::array& array, const char* name) {
   const py::dtype dtype = array.dtype();
-  DType result;
-  if (dtype_from_number(dtype.num(), result)) {
-    if (dtype.byteorder() != kSwappedOrder) return result;
+  if (const auto known = dtype_from_number(dtype.num())) {
+    if (dtype.byteorder() != kSwappedOrder) return *known;
     throw TypeError(std::string(name) + " has the byte order of another machine; convert it with " + name + ".astype(" + name +
                     ".dtype.newbyteorder('='))");
   }
@@ -66,6 +67,26 @@ void reject_special_subclass(py::handle object, const char* name) {
                   name + ") for the numbers alone");
 }
 
+// Whether two entries share memory, as in a broadcast view: each thread would write its own result there. Each axis, from the
+// least stride up, must step over everything within the axes before it; layouts that interlock more cleverly count as overlapping.
+bool overlaps_itself(const View& view) {
+  if (view.is_contiguous() || view.size() == 0) return false;
+  struct Axis {
+    std::int64_t stride, length;
+  };
+  Axis axes[kMaxDims];
+  int count = 0;
+  for (int i = 0; i < view.ndim; ++i)
+    if (view.shape[i] > 1) axes[count++] = {std::abs(view.stride_bytes[i]), view.shape[i]};
+  std::sort(axes, axes + count, [](const Axis& a, const Axis& b) { return a.stride < b.stride; });
+  std::int64_t span = item_size(view.dtype);
+  for (int i = 0; i < count; ++i) {
+    if (axes[i].stride < span) return true;
+    span += axes[i].stride * (axes[i].length - 1);
+  }
+  return false;
+}
+
 }  // namespace
 
 void load_numpy() {
@@ -79,8 +100,10 @@ ArrayArg::ArrayArg(py::handle object, const char* name, Use use) {
   if (!read_numpy(object) && !read_torch(object, use) && !read_dlpack(object))
     throw TypeError(std::string(name) + " must be a NumPy array, a torch tensor or another DLPack array, not " + type_name(object) +
                     "; convert it with numpy.asarray(" + name + ")");
-  if (use == Use::kOutput && !view_.writable)
-    throw ValueError(std::string(name) + " is read-only, so no result can be written to it");
+  if (use == Use::kInput) return;
+  if (!view_.writable) throw ValueError(std::string(name) + " is read-only, so no result can be written to it");
+  if (overlaps_itself(view_))
+    throw ValueError(std::string(name) + " overlaps itself: some of its entries share memory; pass an array without such views");
 }
 
 // The accessors of py::array cost 10 ns, and unlike the buffer protocol they show bfloat16 too.
@@ -90,7 +113,8 @@ bool ArrayArg::read_numpy(py::handle object) {
     reject_special_subclass(object, view_.name);
   }
   const auto array = py::reinterpret_borrow<py::array>(object);
-  if (array.ndim() > kMaxDims) throw ValueError(std::string(view_.name) + " has more than " + std::to_string(kMaxDims) + " dimensions");
+  if (array.ndim() > kMaxDims)
+    throw ValueError(std::string(view_.name) + " has more than " + std::to_string(kMaxDims) + " dimensions");
   view_.dtype = dtype_of(array, view_.name);
   view_.data = static_cast<std::byte*>(const_cast<void*>(array.data()));
   view_.ndim = static_cast<int>(array.ndim());

@@ -27,9 +27,9 @@ class ArrayArg {
 
  private:
   // Each reads the object if it is of its kind, else returns false.
-  bool read_numpy(py::handle object);   // array.cpp
+  bool read_numpy(py::handle object);           // array.cpp
   bool read_torch(py::handle object, Use use);  // torch_array.cpp
-  bool read_dlpack(py::handle object);  // dlpack_array.cpp
+  bool read_dlpack(py::handle object);          // dlpack_array.cpp
 
   void hold_capsule(py::handle capsule, bool legacy_is_writable);
   void read_tensor(const dlpack::Tensor& tensor);

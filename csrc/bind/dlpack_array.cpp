@@ -1,5 +1,6 @@
 // Arrays that come through __dlpack__: JAX, CuPy, TensorFlow, array-api-strict and whoever else speaks it.
 
+#include <optional>
 #include <string>
 
 #include "bind/argument.h"
@@ -11,17 +12,17 @@ namespace tersor::bind {
 
 namespace {
 
-bool dtype_from_dlpack(dlpack::DataType from, DType& dtype) noexcept {
-  if (from.lanes != 1) return false;
+std::optional<DType> dtype_from_dlpack(dlpack::DataType from) noexcept {
+  if (from.lanes != 1) return std::nullopt;
   switch (from.code << 8 | from.bits) {
-    case dlpack::kFloat << 8 | 16: dtype = DType::kFloat16; return true;
-    case dlpack::kFloat << 8 | 32: dtype = DType::kFloat32; return true;
-    case dlpack::kFloat << 8 | 64: dtype = DType::kFloat64; return true;
-    case dlpack::kBfloat << 8 | 16: dtype = DType::kBFloat16; return true;
-    case dlpack::kInt << 8 | 8: dtype = DType::kInt8; return true;
-    case dlpack::kUInt << 8 | 8: dtype = DType::kUInt8; return true;
-    case dlpack::kBool << 8 | 8: dtype = DType::kBool; return true;
-    default: return false;
+    case dlpack::kFloat << 8 | 16: return DType::kFloat16;
+    case dlpack::kFloat << 8 | 32: return DType::kFloat32;
+    case dlpack::kFloat << 8 | 64: return DType::kFloat64;
+    case dlpack::kBfloat << 8 | 16: return DType::kBFloat16;
+    case dlpack::kInt << 8 | 8: return DType::kInt8;
+    case dlpack::kUInt << 8 | 8: return DType::kUInt8;
+    case dlpack::kBool << 8 | 8: return DType::kBool;
+    default: return std::nullopt;
   }
 }
 
@@ -115,8 +116,9 @@ void ArrayArg::hold_capsule(py::handle capsule, bool legacy_is_writable) {
 
 void ArrayArg::read_tensor(const dlpack::Tensor& tensor) {
   const std::string name = view_.name;
-  if (!dtype_from_dlpack(tensor.dtype, view_.dtype))
-    throw_unread_dtype(name, text_of(tensor.dtype), "convert it to one of them");
+  const auto dtype = dtype_from_dlpack(tensor.dtype);
+  if (!dtype) throw_unread_dtype(name, text_of(tensor.dtype), "convert it to one of them");
+  view_.dtype = *dtype;
   if (tensor.ndim > kMaxDims) throw ValueError(name + " has more than " + std::to_string(kMaxDims) + " dimensions");
   switch (tensor.device.code) {
     case dlpack::kCpu:

@@ -101,7 +101,7 @@ bool ArrayArg::read_torch(py::handle object, Use use) {
     } else {
       const bool cuda = object.attr("is_cuda").cast<bool>();
       if (cuda) view_.stream = current_stream(object);
-      const py::object method = object.attr("__dlpack__");
+      const py::object method = object.attr("detach")().attr("__dlpack__");  // it refuses what requires grad, under no_grad too
       // -1: no synchronization, since the op goes to the stream that made the tensor.
       hold_capsule(cuda ? method(py::arg("stream") = -1) : method(), /*legacy_is_writable=*/true);
     }

@@ -108,7 +108,8 @@ TERSOR_INLINE Exp2Frame<Math> frame_for(Math top, Rate<Math> rate) noexcept {
   if (top == kNone) return {0, 0, rate.prescale == 1};
   const Math position = top * rate.prescale * rate.high;
   if (!(position < Constants::kMostUnshifted && position > -Constants::kMostUnshifted)) return {top, 0, false};
-  return {0, (position + Constants::kRounder) - Constants::kRounder, rate.prescale == 1};
+  constexpr Math kToInteger = Constants::kRounder * 8;
+  return {0, (position + kToInteger) - kToInteger, rate.prescale == 1};
 }
 
 // A power as it is before its last rounding: (head + tail) * scale, with |tail| < head / 16 and scale a power of two.

@@ -54,9 +54,9 @@ inline int log2_at_least(std::int64_t count) noexcept {
 }
 
 // The fewest packets a lane that let a warp hold the row, and then the fewest lanes.
-template <int kChoices>
+template <std::size_t kChoices>
 bool map_to_lanes(std::int64_t packets, const int (&packets_of_a_lane)[kChoices], Mapping& mapping) noexcept {
-  for (int choice = 0; choice < kChoices; ++choice) {
+  for (int choice = 0; choice < static_cast<int>(kChoices); ++choice) {
     if (packets > 32 * packets_of_a_lane[choice]) continue;
     mapping = {MappingKind::kLanes, log2_at_least(ceil_div<std::int64_t>(packets, packets_of_a_lane[choice])), choice, kLaneThreads, 1, 0};
     return true;

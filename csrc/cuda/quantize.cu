@@ -26,31 +26,28 @@ struct QuantizeRow {
 
   PacketRow<Bits, kPacket, int> w;
   PacketRow<std::uint8_t, kPacket, int> q;
-  Math* scale;  // null for rows beyond the last, which have no columns either
+  Math* scale;  // null for a row beyond the last, whose threads only keep the others company
 
   __device__ __forceinline__ QuantizeRow(const QuantizeTask& task, std::int64_t row) {
-    const bool present = row < task.extent.rows;
-    if (!present) row = task.extent.rows - 1;
     open_rows(task.extent, task.w, task.q, row, w, q);
-    if (!present) w.cols = q.cols = w.phase = q.phase = 0;
-    scale = present ? row_begin<Math>(task.extent, task.scale, row) : nullptr;
+    scale = row < task.extent.rows ? row_begin<Math>(task.extent, task.scale, row) : nullptr;
   }
   __device__ __forceinline__ Packet load(int packet) const { return w.load(packet, Bits{0}); }
 
   __device__ __forceinline__ void store(int packet, const Codes<kPacket>& codes) const {
-    const int first = q.first_of(packet);
-    if (q.wide && q.is_whole(first)) {
+    if (q.is_whole(packet)) {
+      std::uint8_t* const to = q.whole(packet);
       if constexpr (kPacket == 8)
-        __stcs(reinterpret_cast<uint2*>(q.data + first), make_uint2(codes.word[0], codes.word[1]));
+        __stcs(reinterpret_cast<uint2*>(to), make_uint2(codes.word[0], codes.word[1]));
       else if constexpr (kPacket == 4)
-        __stcs(reinterpret_cast<unsigned*>(q.data + first), codes.word[0]);
+        __stcs(reinterpret_cast<unsigned*>(to), codes.word[0]);
       else
-        __stcs(reinterpret_cast<unsigned short*>(q.data + first), static_cast<unsigned short>(codes.word[0]));
+        __stcs(reinterpret_cast<unsigned short*>(to), static_cast<unsigned short>(codes.word[0]));
       return;
     }
 #pragma unroll
     for (int i = 0; i < kPacket; ++i)
-      if (q.holds(first + i)) *q.at(first + i) = static_cast<std::uint8_t>(codes.word[i / 4] >> (i % 4 * 8));
+      if (q.holds(packet, i)) *q.at(packet, i) = static_cast<std::uint8_t>(codes.word[i / 4] >> (i % 4 * 8));
   }
 };
 

@@ -6,6 +6,8 @@
 // logits[:, 1:] and odd vocabularies fast. Rows with an item stride, and outputs whose grid lies elsewhere than the input's, are
 // taken item by item throughout.
 
+#include <type_traits>
+
 #include "cuda/backend.h"
 #include "cuda/formats.h"
 
@@ -57,38 +59,57 @@ TERSOR_HOST_DEVICE void store_packet(void* to, const Packet& packet) noexcept {
 
 // Columns [0, cols) of a row as packets of kPacket items. Index is what column numbers fit in, with a few packets to spare.
 template <class T, int kPacket, class Index>
-struct PacketRow {
-  T* data;
-  std::int64_t item_stride;
-  Index cols;
-  int phase;
-  bool wide;  // whole packets are single accesses
+class PacketRow {
+ public:
+  PacketRow() = default;
+  // wide: whole packets are single accesses, for which the phase must be that of `data`.
+  TERSOR_HOST_DEVICE PacketRow(T* data, std::int64_t item_stride, Index cols, int phase, bool wide) noexcept
+      : grid_(data - phase * item_stride),
+        item_stride_(item_stride),
+        end_(cols + phase),
+        phase_(phase),
+        first_whole_(phase > 0 ? 1 : 0),
+        whole_count_(wide && end_ / kPacket > first_whole_ ? end_ / kPacket - first_whole_ : 0) {}
 
-  TERSOR_HOST_DEVICE Index packets() const noexcept { return ceil_div<Index>(cols + phase, kPacket); }
-  TERSOR_HOST_DEVICE Index first_of(Index packet) const noexcept { return packet * kPacket - phase; }
-  TERSOR_HOST_DEVICE bool is_whole(Index first) const noexcept { return first >= 0 && first + kPacket <= cols; }
-  TERSOR_HOST_DEVICE bool holds(Index col) const noexcept { return col >= 0 && col < cols; }
-  TERSOR_HOST_DEVICE T* at(Index col) const noexcept { return data + col * item_stride; }
+  TERSOR_HOST_DEVICE Index packets() const noexcept { return ceil_div<Index>(end_, kPacket); }
+  // One comparison for both ends of the row.
+  TERSOR_HOST_DEVICE bool is_whole(Index packet) const noexcept {
+    using Unsigned = std::make_unsigned_t<Index>;
+    return static_cast<Unsigned>(packet - first_whole_) < static_cast<Unsigned>(whole_count_);
+  }
+  TERSOR_HOST_DEVICE bool holds(Index packet, int item) const noexcept {
+    const Index place = packet * kPacket + item;
+    return place >= phase_ && place < end_;
+  }
+  TERSOR_HOST_DEVICE T* whole(Index packet) const noexcept { return grid_ + static_cast<std::int64_t>(packet) * kPacket; }
+  TERSOR_HOST_DEVICE T* at(Index packet, int item) const noexcept {
+    return grid_ + (static_cast<std::int64_t>(packet) * kPacket + item) * item_stride_;
+  }
 
   // Absent items are `fill`.
   TERSOR_HOST_DEVICE Packet load(Index packet, T fill) const noexcept {
-    const Index first = first_of(packet);
-    if (wide && is_whole(first)) return load_packet(data + first);
+    if (is_whole(packet)) return load_packet(whole(packet));
     Packet items = splat(fill);
 #pragma unroll
     for (int i = 0; i < kPacket; ++i)
-      if (holds(first + i)) set_item(items, i, *at(first + i));
+      if (holds(packet, i)) set_item(items, i, *at(packet, i));
     return items;
   }
   TERSOR_HOST_DEVICE void store(Index packet, const Packet& items) const noexcept {
-    const Index first = first_of(packet);
-    if (wide && is_whole(first)) return store_packet(data + first, items);
+    if (is_whole(packet)) return store_packet(whole(packet), items);
 #pragma unroll
     for (int i = 0; i < kPacket; ++i)
-      if (holds(first + i)) *at(first + i) = item_of<T>(items, i);
+      if (holds(packet, i)) *at(packet, i) = item_of<T>(items, i);
   }
-};
 
+ private:
+  T* grid_;  // where packet 0 begins, at or before the row
+  std::int64_t item_stride_;
+  Index end_;  // counted from there
+  int phase_;
+  int first_whole_;
+  Index whole_count_;
+};
 
 template <int kPacket, class Index, class In, class Out>
 TERSOR_HOST_DEVICE int shared_phase(const In* in, std::int64_t in_stride, const Out* out, std::int64_t out_stride) noexcept {
@@ -96,9 +117,15 @@ TERSOR_HOST_DEVICE int shared_phase(const In* in, std::int64_t in_stride, const 
   return out_stride == 1 ? phase_of<kPacket>(out) : 0;
 }
 
+// Row `row` of an input and an output, on one grid. A row beyond the last has no columns.
 template <int kPacket, class Index, class In, class Out>
 TERSOR_HOST_DEVICE void open_rows(const Extent& extent, const Rows& in_rows, const Rows& out_rows, std::int64_t row,
                                   PacketRow<In, kPacket, Index>& in, PacketRow<Out, kPacket, Index>& out) noexcept {
+  if (row >= extent.rows) {
+    in = {static_cast<In*>(in_rows.data), 1, 0, 0, false};
+    out = {static_cast<Out*>(out_rows.data), 1, 0, 0, false};
+    return;
+  }
   In* const from = row_begin<In>(extent, in_rows, row);
   Out* const to = row_begin<Out>(extent, out_rows, row);
   const int phase = shared_phase<kPacket, Index>(from, in_rows.item_stride, to, out_rows.item_stride);

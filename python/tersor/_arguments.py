@@ -8,6 +8,13 @@ from typing import Any
 import numpy as np
 
 
+def _integer(number: Any, name: str) -> int:
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {type(number).__name__}") from None
+
+
 def packed_shape(shape: Any, per_byte: int) -> tuple[int, ...]:
     """The last axis counted in bytes, rounded up. An array of no dimensions is left for the op to refuse."""
     return (*shape[:-1], -(-shape[-1] // per_byte)) if len(shape) else ()
@@ -15,7 +22,7 @@ def packed_shape(shape: Any, per_byte: int) -> tuple[int, ...]:
 
 def unpacked_shape(shape: Any, cols: int) -> tuple[int, ...]:
     """The last axis replaced by ``cols`` columns."""
-    cols = operator.index(cols)
+    cols = _integer(cols, "cols")
     if cols < 0:
         raise ValueError(f"cols must be at least 0, got {cols}")
     return (*shape[:-1], cols) if len(shape) else ()
@@ -23,7 +30,7 @@ def unpacked_shape(shape: Any, cols: int) -> tuple[int, ...]:
 
 def reduced_shape(shape: Any, axis: int) -> tuple[int, ...]:
     """Length 1 along ``axis``."""
-    axis, ndim = operator.index(axis), len(shape)
+    axis, ndim = _integer(axis, "axis"), len(shape)
     if not -ndim <= axis < ndim:
         raise np.exceptions.AxisError(axis, ndim)
     return (*shape[:axis], 1, *shape[axis % ndim + 1 :])

@@ -53,23 +53,23 @@ def numpy_dtype(dtype: Any) -> np.dtype[Any]:
     return _NUMPY_DTYPES[dtype]
 
 
-def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any], least_bytes: int = _LEAST_ALIGNED_BYTES) -> Any:
-    """``numpy.empty``, but from ``least_bytes`` on its data begins at a multiple of 64 bytes."""
-    nbytes = math.prod(shape) * dtype.itemsize
-    if nbytes < least_bytes:
-        return np.empty(shape, dtype)
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any], nbytes: int) -> Any:
+    """``numpy.empty``, but the data begins at a multiple of 64 bytes."""
     return _core.aligned_array(np.empty(nbytes + 63, np.uint8), dtype, shape)
 
 
 class _NumPy:
     def empty(self, like: Any, shape: tuple[int, ...], dtype: Any) -> Any:
-        return aligned_empty(shape, numpy_dtype(dtype))
+        dtype = numpy_dtype(dtype)
+        nbytes = math.prod(shape) * dtype.itemsize
+        return np.empty(shape, dtype) if nbytes < _LEAST_ALIGNED_BYTES else aligned_empty(shape, dtype, nbytes)
 
     def empty_like(self, like: Any, dtype: Any = None) -> Any:
+        if not like.flags.c_contiguous:
+            return np.empty_like(like, None if dtype is None else numpy_dtype(dtype), subok=False)
         dtype = like.dtype if dtype is None else numpy_dtype(dtype)
-        if like.size * dtype.itemsize < _LEAST_ALIGNED_BYTES or not like.flags.c_contiguous:
-            return np.empty_like(like, dtype, subok=False)
-        return aligned_empty(like.shape, dtype)
+        nbytes = like.size * dtype.itemsize
+        return np.empty(like.shape, dtype) if nbytes < _LEAST_ALIGNED_BYTES else aligned_empty(like.shape, dtype, nbytes)
 
     def result(self, filled: Any) -> Any:
         return filled
@@ -90,6 +90,11 @@ class _Torch:
             return self._torch.empty_like(like)
         return self._torch.empty_like(like, dtype=self._dtype(dtype))
 
+    def float64_array(self, numbers: Any, like: Any) -> Any:
+        if self._torch.is_tensor(numbers) and numbers.is_complex():
+            raise TypeError("complex numbers have no order")
+        return self._torch.as_tensor(numbers, dtype=self._torch.float64, device=like.device)
+
     def result(self, filled: Any) -> Any:
         return filled
 
@@ -102,7 +107,8 @@ class _OnCpu:
         self._convert = convert
 
     def empty(self, like: Any, shape: tuple[int, ...], dtype: Any) -> Any:
-        return aligned_empty(shape, numpy_dtype(dtype_name(dtype)), least_bytes=1)
+        dtype = numpy_dtype(dtype_name(dtype))
+        return aligned_empty(shape, dtype, math.prod(shape) * dtype.itemsize)
 
     def empty_like(self, like: Any, dtype: Any = None) -> Any:
         return self.empty(like, tuple(like.shape), like.dtype if dtype is None else dtype)
@@ -130,6 +136,9 @@ class _OnDevice:
     def empty_like(self, like: Any, dtype: Any = None) -> Any:
         return self.empty(like, tuple(like.shape), like.dtype if dtype is None else dtype)
 
+    def float64_array(self, numbers: Any, like: Any) -> Any:
+        return self._namespace.asarray(numbers, dtype=self._namespace.float64)
+
     def result(self, filled: Any) -> Any:
         return filled
 
@@ -150,7 +159,8 @@ def framework_of(array: Any, name: str) -> Framework:
     if torch is not None and isinstance(array, torch.Tensor):
         _BY_TYPE[torch.Tensor] = _BY_TYPE[torch.nn.Parameter] = _Torch(torch)
         return _BY_TYPE[torch.Tensor]
-    _core.check_array(array, name)
+    if not hasattr(type(array), "__dlpack_device__"):
+        _core.check_array(array, name)
     on_cpu = int(array.__dlpack_device__()[0]) == _DLPACK_CPU
     if hasattr(array, "__array_namespace__"):
         namespace = array.__array_namespace__()
@@ -164,21 +174,35 @@ def framework_of(array: Any, name: str) -> Framework:
 
 
 def dtype_name(dtype: Any) -> str:
-    """The name of a dtype of NumPy, torch or any framework that spells it as they do; names pass through."""
+    """The name of a dtype of NumPy, torch or any framework that spells it as they do; what is unknown gives some text."""
     for candidate in (dtype, getattr(dtype, "name", None), str(dtype).rpartition(".")[2]):
         if isinstance(candidate, str) and (candidate in _NUMPY_DTYPES or candidate == "bfloat16"):
             return candidate
-    return np.dtype(dtype).name
+    try:
+        return str(np.dtype(dtype).name)
+    except TypeError:
+        return str(dtype)
 
 
-def float64_array(numbers: Any, like: Any) -> Any:
+def floating_dtype_name(dtype: Any) -> str:
+    """``dtype_name`` for one of the four dtypes that results may have."""
+    name = dtype_name(dtype)
+    if name not in ("float32", "float16", "bfloat16", "float64"):
+        raise TypeError(f"dtype must be float32, float16, bfloat16 or float64, not {name}")
+    return name
+
+
+def float64_array(numbers: Any, like: Any, name: str) -> Any:
     """Numbers beside ``like``: a float if there is but one, else a float64 array where ``like`` lies."""
-    if getattr(numbers, "ndim", None) == 0:
-        return float(numbers)
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(like, torch.Tensor):
-        return torch.as_tensor(numbers, dtype=torch.float64, device=like.device)
-    if isinstance(framework_of(like, "x"), _OnDevice):
-        namespace = like.__array_namespace__()
-        return namespace.asarray(numbers, dtype=namespace.float64)
-    return np.asarray(numbers, dtype=np.float64)
+    framework = framework_of(like, "x")
+    try:
+        if getattr(numbers, "ndim", None) == 0:
+            return float(numbers)
+        if isinstance(framework, (_Torch, _OnDevice)):
+            return framework.float64_array(numbers, like)
+        values = np.asarray(numbers)
+        if values.dtype.kind in "OUScMm":  # NumPy would make NaN of None, and drop imaginary parts
+            raise TypeError(f"an array of {values.dtype} is none of numbers")
+        return values.astype(np.float64, copy=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be a number or an array of numbers, not {numbers!r}") from error

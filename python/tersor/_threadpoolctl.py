@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import threadpoolctl
+from abc import ABCMeta
+
+import threadpoolctl  # type: ignore[import-untyped, unused-ignore]
 
 from tersor import _core
 
 
-class TersorController(threadpoolctl.LibController):  # type: ignore[misc]
+class TersorController(threadpoolctl.LibController, metaclass=ABCMeta):  # type: ignore[misc, unused-ignore]
     """threadpoolctl finds the extension module among the loaded libraries by its file name, and checks the symbol."""
 
     user_api = "tersor"

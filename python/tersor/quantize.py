@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from tersor import _core
 from tersor._arguments import reduced_shape
-from tersor._outputs import dtype_name, framework_of, is_float64
+from tersor._outputs import dtype_name, floating_dtype_name, framework_of, is_float64
 
 ArrayT = TypeVar("ArrayT")
 
@@ -160,7 +160,7 @@ def dequantize_int8(q: Any, scale: Any, *, dtype: Any = None, out: Any = None) -
         # The scale's own dtype object spares looking its name up, which in NumPy takes 1 us.
         dtype = scale.dtype if framework_of(scale, "scale") is framework else dtype_name(scale.dtype)
     else:
-        dtype = dtype_name(dtype)
+        dtype = floating_dtype_name(dtype)
     filled = framework.empty_like(q, dtype)
     _core.dequantize_int8(q, scale, filled)
     return framework.result(filled)

@@ -59,7 +59,7 @@ def softmax(x: ArrayT, temperature: Any = 1.0, *, axis: int = -1, out: ArrayT | 
     array([[0., 0., 1.]], dtype=float32)
     """
     if not isinstance(temperature, (float, int)):
-        temperature = float64_array(temperature, x)
+        temperature = float64_array(temperature, x, "temperature")
     if out is None:
         framework = framework_of(x, "x")
         filled = framework.empty_like(x)

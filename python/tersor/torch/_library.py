@@ -11,35 +11,36 @@ from typing import Any
 
 import torch
 
-LIBRARY = torch.library.Library("tersor", "DEF")
+_library: Any = torch.library  # Any, since torch's own annotations here are few
+_C: Any = torch._C
+
+LIBRARY = _library.Library("tersor", "DEF")
 ops = torch.ops.tersor
 
 Kernel = Callable[..., Any]
-Gradient = type[torch.autograd.Function]
+Gradient = Any  # a subclass of torch.autograd.Function
 
-below_autograd = torch._C._AutoDispatchBelowAutograd
-_AFTER_AUTOGRAD = torch._C._after_autograd_keyset
+below_autograd = _C._AutoDispatchBelowAutograd
 _DEVICES = ("CPU", "CUDA")
-_DEVICE_KEYS = tuple(getattr(torch._C.DispatchKey, device) for device in _DEVICES)
+_DEVICE_KEYS = tuple(getattr(_C.DispatchKey, device) for device in _DEVICES)
 _is_plain: dict[int, bool] = {}
 
 
 def _nothing_left(keyset: Any) -> bool:
     """Whether no mode, tensor subclass, functorch layer or negative bit waits between autograd and the device."""
-    raw = keyset.raw_repr()
-    if raw not in _is_plain:
-        _is_plain[raw] = (keyset & _AFTER_AUTOGRAD).highestPriorityTypeId() in _DEVICE_KEYS
-    return _is_plain[raw]
+    plain: bool = (keyset & _C._after_autograd_keyset).highestPriorityTypeId() in _DEVICE_KEYS
+    _is_plain[keyset.raw_repr()] = plain
+    return plain
 
 
 def _with_gradient(op: Any, kernel: Kernel, gradient: Gradient) -> Kernel:
-    is_grad_enabled = torch.is_grad_enabled
-    tensor = torch.Tensor
+    is_grad_enabled, any_requires_grad = torch.is_grad_enabled, _C._any_requires_grad
 
     def autograd_kernel(keyset: Any, *args: Any) -> Any:
-        if is_grad_enabled() and any(isinstance(arg, tensor) and arg.requires_grad for arg in args):
+        if is_grad_enabled() and any_requires_grad(*args):
             return gradient.apply(*args)
-        if _nothing_left(keyset):
+        plain = _is_plain.get(keyset.raw_repr())
+        if plain or (plain is None and _nothing_left(keyset)):
             return kernel(*args)
         with below_autograd():
             return op(*args)
@@ -54,30 +55,35 @@ def register(schema: str, kernel: Kernel, fake: Kernel, gradient: Gradient | Non
     base, _, overload = name.partition(".")
     for device in _DEVICES:
         LIBRARY.impl(name, kernel, device)
-    torch.library.register_fake(f"tersor::{name}", fake, lib=LIBRARY)
+    _library.register_fake(f"tersor::{name}", fake, lib=LIBRARY)
     if gradient is None:
-        LIBRARY.impl(name, torch.library.fallthrough_kernel, "Autograd")
+        LIBRARY.impl(name, _library.fallthrough_kernel, "Autograd")
     else:
         op = getattr(getattr(ops, base), overload or "default")
         LIBRARY.impl(name, _with_gradient(op, kernel, gradient), "Autograd", with_keyset=True)
 
 
+def plain(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor as the plain one that tersor reads; torch gives a result the subclass back."""
+    if type(tensor) is torch.Tensor or type(tensor) is torch.nn.Parameter:
+        return tensor
+    return tensor.as_subclass(torch.Tensor)
+
+
 def constant(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor without its gradient, for kernels whose outputs are constants."""
-    return tensor.detach() if tensor.requires_grad else tensor
+    """A plain tensor without its gradient, for kernels whose outputs are constants."""
+    return plain(tensor.detach() if tensor.requires_grad else tensor)
 
 
 def no_gradient(name: str, reason: str) -> Gradient:
     """A Function that works forwards, and says backwards why there is no gradient."""
 
-    class NoGradient(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, *args: Any) -> Any:
-            with below_autograd():
-                return getattr(ops, name)(*args)
+    def forward(ctx: Any, *args: Any) -> Any:
+        with below_autograd():
+            return getattr(ops, name)(*args)
 
-        @staticmethod
-        def backward(ctx: Any, *gradients: Any) -> Any:
-            raise NotImplementedError(f"tersor::{name} has no gradient: {reason}")
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        raise NotImplementedError(f"tersor::{name} has no gradient: {reason}")
 
-    return NoGradient
+    methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    return type(f"NoGradient_{name}", (torch.autograd.Function,), methods)

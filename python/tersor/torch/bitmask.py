@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tersor import _core
 from tersor._arguments import packed_shape, unpacked_shape
-from tersor.torch._library import register
+from tersor.torch._library import plain, register
 
 
 def _fake_pack_mask(mask: Tensor) -> Tensor:
@@ -15,6 +15,7 @@ def _fake_pack_mask(mask: Tensor) -> Tensor:
 
 
 def _pack_mask(mask: Tensor) -> Tensor:
+    mask = plain(mask)
     out = _fake_pack_mask(mask)
     _core.pack_mask(mask, out)
     return out
@@ -25,6 +26,7 @@ def _fake_unpack_mask(bits: Tensor, cols: int) -> Tensor:
 
 
 def _unpack_mask(bits: Tensor, cols: int) -> Tensor:
+    bits = plain(bits)
     out = _fake_unpack_mask(bits, cols)
     _core.unpack_mask(bits, cols, out)
     return out

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tersor import _core
 from tersor._arguments import packed_shape, unpacked_shape
-from tersor.torch._library import register
+from tersor.torch._library import plain, register
 
 
 def _fake_pack_int4(q: Tensor) -> Tensor:
@@ -15,6 +15,7 @@ def _fake_pack_int4(q: Tensor) -> Tensor:
 
 
 def _pack_int4(q: Tensor) -> Tensor:
+    q = plain(q)
     out = _fake_pack_int4(q)
     _core.pack_int4(q, out)
     return out
@@ -25,6 +26,7 @@ def _fake_unpack_int4(p: Tensor, cols: int) -> Tensor:
 
 
 def _unpack_int4(p: Tensor, cols: int) -> Tensor:
+    p = plain(p)
     out = _fake_unpack_int4(p, cols)
     _core.unpack_int4(p, cols, out)
     return out

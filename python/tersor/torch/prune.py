@@ -9,10 +9,11 @@ from torch import Tensor
 
 from tersor import _core
 from tersor._arguments import packed_shape
-from tersor.torch._library import below_autograd, constant, ops, register
+from tersor.torch._library import below_autograd, constant, ops, plain, register
 
 
 def _prune_threshold(w: Tensor, eps: float) -> Tensor:
+    w = plain(w)
     out = torch.empty_like(w)
     _core.prune_threshold(w, eps, out)
     return out
@@ -39,14 +40,16 @@ def _fake_mask_threshold(w: Tensor, eps: float, packed: bool = False) -> Tensor:
 
 
 def _mask_threshold(w: Tensor, eps: float, packed: bool = False) -> Tensor:
+    w = constant(w)
     out = _fake_mask_threshold(w, eps, packed)
-    _core.mask_threshold(constant(w), eps, packed, out)
+    _core.mask_threshold(w, eps, packed, out)
     return out
 
 
 def _apply_mask(w: Tensor, mask: Tensor) -> Tensor:
+    w = plain(w)
     out = torch.empty_like(w)
-    _core.apply_mask(w, mask, out)
+    _core.apply_mask(w, plain(mask), out)
     return out
 
 

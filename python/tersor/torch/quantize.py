@@ -7,10 +7,11 @@ from torch import Tensor
 
 from tersor import _core
 from tersor._arguments import reduced_shape
-from tersor.torch._library import no_gradient, register
+from tersor.torch._library import no_gradient, plain, register
 
 
 def _round_fixed(w: Tensor, bits: int = 8) -> Tensor:
+    w = plain(w)
     out = torch.empty_like(w)
     _core.round_fixed(w, bits, out)
     return out
@@ -22,6 +23,7 @@ def _fake_quantize_int8(w: Tensor, axis: int = -1) -> tuple[Tensor, Tensor]:
 
 
 def _quantize_int8(w: Tensor, axis: int = -1) -> tuple[Tensor, Tensor]:
+    w = plain(w)
     q, scale = _fake_quantize_int8(w, axis)
     _core.quantize_int8(w, axis, q, scale)
     return q, scale
@@ -32,6 +34,7 @@ def _fake_dequantize_int8(q: Tensor, scale: Tensor, dtype: torch.dtype | None = 
 
 
 def _dequantize_int8(q: Tensor, scale: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    q, scale = plain(q), plain(scale)
     out = _fake_dequantize_int8(q, scale, dtype)
     _core.dequantize_int8(q, scale, out)
     return out

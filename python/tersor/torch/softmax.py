@@ -8,18 +8,20 @@ import torch
 from torch import Tensor
 
 from tersor import _core
-from tersor.torch._library import below_autograd, ops, register
+from tersor.torch._library import below_autograd, ops, plain, register
 
 
 def _softmax(x: Tensor, temperature: float = 1.0, axis: int = -1) -> Tensor:
+    x = plain(x)
     out = torch.empty_like(x)
     _core.softmax(x, temperature, axis, out)
     return out
 
 
 def _softmax_rows(x: Tensor, temperature: Tensor, axis: int = -1) -> Tensor:
+    x = plain(x)
     out = torch.empty_like(x)
-    _core.softmax(x, temperature.detach().to(torch.float64), axis, out)
+    _core.softmax(x, plain(temperature.detach()).to(torch.float64), axis, out)
     return out
 
 
