@@ -1,0 +1,31 @@
+"""The tables of operations, one module a family."""
+
+from __future__ import annotations
+
+from bench.cases import bitmask, pack, prune, quantize, softmax, torch_ops
+from bench.operation import Case, Operation
+
+OPERATIONS: list[Operation] = [
+    *prune.OPERATIONS,
+    *bitmask.OPERATIONS,
+    *quantize.OPERATIONS,
+    *pack.OPERATIONS,
+    *softmax.OPERATIONS,
+    *torch_ops.OPERATIONS,
+]
+
+
+def select(operations: list[Operation], names: list[str], sizes: list[str]) -> list[Case]:
+    """The cases of the named operations or families (all where none is named), at the named sizes."""
+    known_names = {name for operation in operations for name in (operation.family, operation.name)}
+    known_sizes = {size for operation in operations for size in operation.sizes}
+    for given, known in ((names, known_names), (sizes, known_sizes)):
+        if unknown := set(given) - known:
+            raise ValueError(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+    return [
+        case
+        for operation in operations
+        if not names or {operation.family, operation.name} & set(names)
+        for case in operation.cases()
+        if not sizes or case.size in sizes
+    ]
