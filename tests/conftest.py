@@ -1,0 +1,208 @@
+"""What every test file shares: CPU levels, thread counts, dtypes, frameworks, and the one table of tolerances."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import hypothesis
+import ml_dtypes
+import numpy as np
+import pytest
+from layouts import FLOATS, as_numpy, ulp
+
+import tersor
+from tersor import _core
+
+try:
+    import torch
+except ImportError:
+    torch = None
+
+# Tests of memory use and of time say nothing about a build with sanitizers, and qemu cannot run one.
+needs_plain_build = pytest.mark.skipif(
+    any(name in os.environ.get("LD_PRELOAD", "") for name in ("libasan", "libtsan")),
+    reason="a sanitizer changes memory use and time",
+)
+
+LEVELS: tuple[str, ...] = tuple(_core.cpu_levels())
+THREAD_COUNTS = (1, 2, 3, 7)
+
+# `make test` runs the same examples each time, so that it fails for one reason only; the nightly run looks for new
+# ones.
+hypothesis.settings.register_profile("test", max_examples=60, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("nightly", max_examples=5000, deadline=None, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("TERSOR_HYPOTHESIS_PROFILE", "test"))
+
+
+# --- tolerances ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """An absolute bound on each entry: so many ULP of the result's dtype, and so many of the dtype of arithmetic."""
+
+    own_ulp: float = 0.0
+    arithmetic_ulp: float = 0.0
+
+    def bound(self, exact: Any, dtype: np.dtype[Any]) -> Any:
+        arithmetic = np.dtype(np.float64 if dtype == np.float64 else np.float32)
+        return self.own_ulp * ulp(exact, dtype) + self.arithmetic_ulp * ulp(exact, arithmetic)
+
+
+# Whatever is not in this table is compared bit for bit.
+TOLERANCE = {
+    # The issue's bound, 2 ULP, plus the float64 reference's own error: the argument of exp is at most 104 where the
+    # result is not 0 in float32, so its half ULP of 2**-53 grows to 104 * 2**-53 in the result, which is 2**-22 ULP of
+    # float32.
+    ("softmax", "float32"): Tolerance(own_ulp=2 + 2**-20),
+    # 2 ULP against the longdouble or mpmath reference; its own error is counted where it is computed.
+    ("softmax", "float64"): Tolerance(own_ulp=2),
+    # Computed like float32, then rounded once: half an ULP of the narrow dtype more.
+    ("softmax", "float16"): Tolerance(own_ulp=0.5, arithmetic_ulp=2 + 2**-20),
+    ("softmax", "bfloat16"): Tolerance(own_ulp=0.5, arithmetic_ulp=2 + 2**-20),
+}
+# The issue's bound on |sum of a row - 1|, float32 and float64. 2 ULP a term alone is at most 2 * 2**-23 = 2.4e-7 of
+# the sum.
+ROW_SUM_TOLERANCE = 1e-6
+# |w - dequantize(quantize(w))| in units of the scale. Half a step from rint; w / scale and q * scale each round once,
+# by at most half an ULP of a number up to 127 < 2**7: 2**6 * 2**-23 in float32 (then 2**-17), 2**6 * 2**-52 in
+# float64.
+QUANTIZE_STEP_TOLERANCE = {"float32": 0.5 + 2 * 2.0**-17, "float64": 0.5 + 2 * 2.0**-46}
+
+
+# --- settings: what may not change a bit -----------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def restored_settings() -> Iterator[None]:
+    level, count = tersor.cpu_level(), tersor.get_num_threads()
+    yield
+    _core.set_cpu_level(level)
+    tersor.set_num_threads(count)
+
+
+class Settings:
+    """Iterating switches through every CPU level and thread count, and names them for messages."""
+
+    def __init__(self, levels: tuple[str, ...], thread_counts: tuple[int, ...]) -> None:
+        self._levels, self._thread_counts = levels, thread_counts
+
+    def __iter__(self) -> Iterator[str]:
+        for level in self._levels:
+            _core.set_cpu_level(level)
+            for count in self._thread_counts:
+                tersor.set_num_threads(count)
+                yield f"{level}, {count} threads"
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """Every level with every thread count, for calls large enough to be split."""
+    return Settings(LEVELS, THREAD_COUNTS)
+
+
+@pytest.fixture
+def each_level() -> Settings:
+    """Every level on one thread, for calls too small to be split."""
+    return Settings(LEVELS, (1,))
+
+
+@pytest.fixture(params=LEVELS)
+def level(request: pytest.FixtureRequest) -> str:
+    _core.set_cpu_level(request.param)
+    return str(request.param)
+
+
+@pytest.fixture(params=THREAD_COUNTS)
+def threads(request: pytest.FixtureRequest) -> int:
+    tersor.set_num_threads(request.param)
+    return int(request.param)
+
+
+# --- arrays ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=list(FLOATS))
+def dtype(request: pytest.FixtureRequest) -> np.dtype[Any]:
+    return FLOATS[request.param]
+
+
+@pytest.fixture(params=["float16", "bfloat16"])
+def half_dtype(request: pytest.FixtureRequest) -> np.dtype[Any]:
+    return FLOATS[request.param]
+
+
+class NumpyFramework:
+    name = "numpy"
+
+    def array(self, values: Any) -> Any:
+        return values
+
+    def numpy(self, array: Any) -> Any:
+        assert isinstance(array, np.ndarray), f"NumPy in, but {type(array)} out"
+        return array
+
+
+class TorchFramework:
+    name = "torch"
+
+    def array(self, values: Any) -> Any:
+        if values.dtype == ml_dtypes.bfloat16:
+            return torch.from_numpy(values.view(np.int16)).view(torch.bfloat16)
+        return torch.from_numpy(values)
+
+    def numpy(self, array: Any) -> Any:
+        assert type(array) is torch.Tensor, f"torch in, but {type(array)} out"
+        return as_numpy(array)
+
+
+@pytest.fixture(params=["numpy", "torch"])
+def framework(request: pytest.FixtureRequest) -> Any:
+    if request.param == "torch" and torch is None:
+        pytest.skip("torch is not installed")
+    return NumpyFramework() if request.param == "numpy" else TorchFramework()
+
+
+# --- what the run says about itself ----------------------------------------------------------------------------------
+
+
+def pytest_report_header() -> str:
+    versions = f"numpy {np.__version__}, torch {torch.__version__ if torch else 'not installed'}"
+    return (
+        f"tersor: CPU level {tersor.cpu_level()} of {', '.join(LEVELS)}; {tersor.get_num_threads()} threads; {versions}"
+    )
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    report_largest_errors(terminalreporter)
+    report_skips(terminalreporter)
+
+
+def report_largest_errors(terminalreporter: Any) -> None:
+    """What record_property("largest error in ULP", ...) has gathered, for each dtype."""
+    largest: dict[str, tuple[float, str]] = {}
+    for report in terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", []):
+        for name, value in report.user_properties:
+            if name.startswith("largest error in ULP of "):
+                dtype = name.rpartition(" ")[2]
+                largest[dtype] = max(largest.get(dtype, (0.0, "")), (value, report.nodeid))
+    if largest:
+        terminalreporter.section("largest errors of softmax")
+        for dtype, (value, where) in sorted(largest.items()):
+            terminalreporter.write_line(f"{dtype:9} {value:.3f} ULP in {where.rpartition('::')[2]}")
+
+
+def report_skips(terminalreporter: Any) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    if not skipped:
+        return
+    reasons = Counter(
+        report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr) for report in skipped
+    )
+    terminalreporter.section(f"{len(skipped)} skipped, and why")
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count:5d}  {reason}")

@@ -1,0 +1,286 @@
+"""Every operation in one table: how to make its inputs, call it, and what reference.py expects. Tests that hold for
+all of them, such as the same bits everywhere, walk this table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from layouts import FLOATS, Array, canonical_nan, random_values, spec, special_values
+
+import tersor
+from tersor import _core
+
+Shape = tuple[int, ...]
+
+
+class Source(Protocol):
+    """Where input values come from: a random generator, or integer arithmetic for the golden hashes."""
+
+    def floats(self, shape: Shape, dtype: np.dtype[Any], special: Array) -> Array: ...
+    def integers(self, shape: Shape, low: int, high: int, dtype: Any) -> Array: ...
+
+
+class RandomSource:
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+        self._generator = np.random.default_rng(seed)
+
+    def floats(self, shape: Shape, dtype: np.dtype[Any], special: Array) -> Array:
+        self._seed += 1
+        return random_values(shape, dtype, self._seed, special)
+
+    def integers(self, shape: Shape, low: int, high: int, dtype: Any) -> Array:
+        return self._generator.integers(low, high, shape, dtype)
+
+
+# --- inputs ----------------------------------------------------------------------------------------------------------
+
+
+def modest_values(dtype: np.dtype[Any]) -> Array:
+    """Special values that leave the scale of a row to its ordinary ones."""
+    values = special_values(dtype)
+    with np.errstate(invalid="ignore"):
+        return values[~(np.abs(values) > 4) | np.isinf(values)]
+
+
+def logit_values(dtype: np.dtype[Any]) -> Array:
+    """Special values that leave a row of softmax finite."""
+    values = special_values(dtype)
+    with np.errstate(invalid="ignore"):
+        return values[(np.abs(values) < 4) | (values == -np.inf)]
+
+
+def any_float(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    return (source.floats(shape, dtype, special_values(dtype)),)
+
+
+def float_and_mask(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    return (source.floats(shape, dtype, special_values(dtype)), source.integers(shape, 0, 2, np.uint8).view(np.bool_))
+
+
+def float_and_packed_mask(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    w, mask = float_and_mask(source, shape, dtype)
+    return w, spec.pack_mask(mask)
+
+
+def rows_of_weights(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    return (source.floats(shape, dtype, modest_values(dtype)),)
+
+
+def rows_of_logits(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    x = np.array(source.floats(shape, dtype, logit_values(dtype)) * dtype.type(8))
+    if x.ndim > 1 and x.size and x.shape[0] > 1:
+        x[0, ..., -1:] = np.nan
+    return (x,)
+
+
+def codes_and_scale(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    scale_shape = (*shape[:-1], 1) if shape else ()
+    scale_dtype = np.dtype(np.float64 if dtype == np.float64 else np.float32)
+    return source.integers(shape, -128, 128, np.int8), source.floats(
+        scale_shape, scale_dtype, special_values(scale_dtype)
+    )
+
+
+def mask_alone(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    return (source.integers(shape, 0, 2, np.uint8).view(np.bool_),)
+
+
+def nibble_codes(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    return (source.integers(shape, -8, 8, np.int8),)
+
+
+def bytes_of(items_a_byte: int) -> Callable[..., tuple[Array, ...]]:
+    def inputs(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+        return (source.integers((*shape[:-1], -(-shape[-1] // items_a_byte)), 0, 256, np.uint8),)
+
+    return inputs
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`call` and `expect` take the inputs and the shape of the unpacked array; a call's result is one array or a
+    tuple."""
+
+    name: str
+    family: str
+    inputs: Callable[..., tuple[Array, ...]]
+    call: Callable[..., Any]
+    expect: Callable[..., Any]
+    dtypes: tuple[str, ...] = tuple(FLOATS)
+    in_place: bool = False
+    least_ndim: int = 0
+
+    def __str__(self) -> str:
+        return self.name
+
+    def make(self, shape: Shape, dtype: np.dtype[Any], source: Source | None = None) -> tuple[Array, ...]:
+        return self.inputs(source or RandomSource(), shape, dtype)
+
+    def run(self, arrays: Sequence[Any], shape: Shape, dtype: np.dtype[Any], out: Any = None) -> tuple[Any, ...]:
+        return as_tuple(self.call(*arrays, shape=shape, dtype=dtype, out=out))
+
+    def expected(self, arrays: Sequence[Array], shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+        return tuple(np.asarray(array) for array in as_tuple(self.expect(*arrays, shape=shape, dtype=dtype)))
+
+    def bytes_an_item(self, dtype: np.dtype[Any]) -> int:
+        """Read and written for one item of a long row: what the library cuts chunks by."""
+        arrays = self.make((1024,), dtype)
+        return max(1, sum(a.nbytes for a in (*arrays, *self.expected(arrays, (1024,), dtype)) if a.size > 1) // 1024)
+
+
+def as_tuple(result: Any) -> tuple[Any, ...]:
+    return result if isinstance(result, tuple) else (result,)
+
+
+def unpacked_nibbles(p: Array, shape: Shape, **_: Any) -> Array:
+    return spec.unpack_int4(p, shape[-1]) if p.size else np.zeros(shape, np.int8)
+
+
+def softmax_on_one_thread(x: Array, **_: Any) -> Array:
+    """softmax is specified to a tolerance (test_softmax.py); what must be the same everywhere is what the lowest level
+    gives."""
+    level, count = tersor.cpu_level(), tersor.get_num_threads()
+    _core.set_cpu_level(_core.cpu_levels()[0])
+    tersor.set_num_threads(1)
+    result = tersor.softmax(np.array(x, order="C"), 0.7)
+    _core.set_cpu_level(level)
+    tersor.set_num_threads(count)
+    return result
+
+
+BYTES = ("uint8",)
+OPERATIONS = [
+    Operation(
+        "prune_threshold",
+        "prune",
+        any_float,
+        in_place=True,
+        call=lambda w, out, **_: tersor.prune_threshold(w, 0.5, out=out),
+        expect=lambda w, **_: spec.prune_threshold(w, 0.5),
+    ),
+    Operation(
+        "mask_threshold",
+        "prune",
+        any_float,
+        call=lambda w, out, **_: tersor.mask_threshold(w, 0.5, out=out),
+        expect=lambda w, **_: spec.mask_threshold(w, 0.5),
+    ),
+    Operation(
+        "mask_threshold packed",
+        "prune",
+        any_float,
+        least_ndim=1,
+        call=lambda w, out, **_: tersor.mask_threshold(w, 0.5, packed=True, out=out),
+        expect=lambda w, **_: spec.pack_mask(spec.mask_threshold(w, 0.5)),
+    ),
+    Operation(
+        "apply_mask",
+        "prune",
+        float_and_mask,
+        in_place=True,
+        call=lambda w, mask, out, **_: tersor.apply_mask(w, mask, out=out),
+        expect=lambda w, mask, **_: spec.apply_mask(w, mask),
+    ),
+    Operation(
+        "apply_mask packed",
+        "prune",
+        float_and_packed_mask,
+        in_place=True,
+        least_ndim=1,
+        call=lambda w, packed, out, **_: tersor.apply_mask(w, packed, out=out),
+        expect=lambda w, packed, shape, **_: spec.apply_mask(w, spec.unpack_mask(packed, shape[-1])),
+    ),
+    Operation(
+        "pack_mask",
+        "bitmask",
+        mask_alone,
+        dtypes=BYTES,
+        least_ndim=1,
+        call=lambda mask, out, **_: tersor.pack_mask(mask, out=out),
+        expect=lambda mask, **_: spec.pack_mask(mask),
+    ),
+    Operation(
+        "unpack_mask",
+        "bitmask",
+        bytes_of(8),
+        dtypes=BYTES,
+        least_ndim=1,
+        call=lambda packed, shape, out, **_: tersor.unpack_mask(packed, shape[-1], out=out),
+        expect=lambda packed, shape, **_: spec.unpack_mask(packed, shape[-1]),
+    ),
+    Operation(
+        "round_fixed",
+        "quantize",
+        any_float,
+        in_place=True,
+        call=lambda w, out, **_: tersor.round_fixed(w, 8, out=out),
+        expect=lambda w, **_: canonical_nan(spec.round_fixed(w, 8)),
+    ),
+    Operation(
+        "quantize_int8",
+        "quantize",
+        rows_of_weights,
+        least_ndim=1,
+        call=lambda w, out, **_: tersor.quantize_int8(w, out=out),
+        expect=lambda w, **_: spec.quantize_int8(w),
+    ),
+    Operation(
+        "dequantize_int8",
+        "quantize",
+        codes_and_scale,
+        call=lambda q, scale, dtype, out, **_: tersor.dequantize_int8(
+            q, scale, dtype=dtype if out is None else None, out=out
+        ),
+        expect=lambda q, scale, dtype, **_: canonical_nan(spec.dequantize_int8(q, scale, dtype)),
+    ),
+    Operation(
+        "pack_int4",
+        "pack",
+        nibble_codes,
+        dtypes=BYTES,
+        least_ndim=1,
+        call=lambda q, out, **_: tersor.pack_int4(q, out=out),
+        expect=lambda q, **_: spec.pack_int4(q),
+    ),
+    Operation(
+        "unpack_int4",
+        "pack",
+        bytes_of(2),
+        dtypes=BYTES,
+        least_ndim=1,
+        call=lambda p, shape, out, **_: tersor.unpack_int4(p, shape[-1], out=out),
+        expect=unpacked_nibbles,
+    ),
+    Operation(
+        "softmax",
+        "softmax",
+        rows_of_logits,
+        in_place=True,
+        least_ndim=1,
+        call=lambda x, out, **_: tersor.softmax(x, 0.7, out=out),
+        expect=softmax_on_one_thread,
+    ),
+]
+
+
+def cases(*families: str, in_place: bool = False) -> list[tuple[Operation, np.dtype[Any]]]:
+    """Operation and dtype of its first input, for parametrize; all families where none is named."""
+    chosen = [operation for operation in OPERATIONS if not families or operation.family in families]
+    chosen = [operation for operation in chosen if operation.in_place or not in_place]
+    return [(operation, np.dtype(FLOATS.get(name, np.uint8))) for operation in chosen for name in operation.dtypes]
+
+
+def case_name(value: Any) -> str:
+    return value.name.replace(" ", "_") if isinstance(value, Operation) else str(np.dtype(value).name)
+
+
+def item_count(shape: Shape) -> int:
+    return math.prod(shape)

@@ -1,0 +1,135 @@
+"""pack: two signed nibbles a byte."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from everywhere import OverlapRefused, SameBitsEverywhere
+from layouts import LAYOUTS, ROW_SIZES, assert_same_bits, each_layout, large_size, spec
+from operations import case_name, cases
+
+import tersor
+
+INVALID = [value for value in range(-128, 128) if not -8 <= value <= 7]
+
+
+@pytest.mark.parametrize("operation, dtype", cases("pack"), ids=case_name)
+class TestPackEverywhere(SameBitsEverywhere, OverlapRefused):
+    pass
+
+
+def every_pair() -> Any:
+    """All 256 pairs of nibbles, the first of each in the low nibble of bytes 0 to 255."""
+    low, high = np.arange(256) & 15, np.arange(256) >> 4
+    return ((np.stack([low, high], axis=-1).ravel() ^ 8) - 8).astype(np.int8)
+
+
+def test_every_pair(each_level: Any) -> None:
+    pairs, expected = every_pair(), np.arange(256, dtype=np.uint8)
+    for setting in each_level:
+        assert_same_bits(tersor.pack_int4(pairs), expected, setting)
+        assert_same_bits(tersor.unpack_int4(expected, 512), pairs, setting)
+
+
+def test_every_pair_at_every_place(each_level: Any) -> None:
+    """Rows that start with 0 to 63 other columns: each pair meets each lane, and odd starts put a pair across two
+    bytes."""
+    for before in range(64):
+        q = np.concatenate([np.full(before, -3, np.int8), every_pair()])
+        expected = spec.pack_int4(q)
+        for setting in each_level:
+            assert_same_bits(tersor.pack_int4(q), expected, f"after {before}, {setting}")
+            assert_same_bits(tersor.unpack_int4(expected, q.size), q, f"after {before}, {setting}")
+
+
+@pytest.mark.parametrize("cols", [64 * 3 + 1, 64 * 2 + 32, 63])
+def test_every_invalid_value_at_every_place(level: str, cols: int) -> None:
+    q = np.zeros(cols, np.int8)
+    for place in range(cols):
+        for value in INVALID if place % 7 == 0 or place >= cols - 64 else (-128, -9, 8, 127):
+            q[place] = value
+            with pytest.raises(ValueError, match="outside"):
+                tersor.pack_int4(q)
+        q[place] = 0
+    tersor.pack_int4(q)
+
+
+def test_invalid_value_in_any_row_and_chunk(settings: Any) -> None:
+    """Found wherever it lies, with any number of threads; q is as it was."""
+    shape = (50, 20_001)
+    for row, col in [(0, 0), (0, 20_000), (23, 7), (49, 20_000), (49, 0)]:
+        q = np.zeros(shape, np.int8)
+        q[row, col] = 8
+        before = q.copy()
+        for setting in settings:
+            with pytest.raises(ValueError, match=r"q holds values outside \[-8, 7\]"):
+                tersor.pack_int4(q)
+            assert_same_bits(q, before, setting)
+
+
+def test_invalid_value_in_any_layout(each_level: Any) -> None:
+    for place in (0, 1, 500, 1000):
+        q = np.zeros((3, 1001), np.int8)
+        q[1, place] = -9
+        for arrange in LAYOUTS.values():
+            arranged = arrange(q)
+            for _ in each_level:
+                with pytest.raises(ValueError, match="outside"):
+                    tersor.pack_int4(arranged)
+
+
+def test_invalid_values_around_the_array_are_not_read(each_level: Any) -> None:
+    for cols in ROW_SIZES:
+        memory = np.full((3, cols + 2), 99, np.int8)
+        q = memory[:, 1:-1]
+        q[...] = 7
+        for setting in each_level:
+            assert_same_bits(tersor.pack_int4(q), spec.pack_int4(q), f"{cols} columns, {setting}")
+
+
+def test_padding_nibble(each_level: Any) -> None:
+    for cols in (1, 3, 31, 33, 65, 129):
+        for setting in each_level:
+            packed = tersor.pack_int4(
+                np.full((2, cols), -1, np.int8), out=np.full((2, (cols + 1) // 2), 0xAA, np.uint8)
+            )
+            assert (packed[:, -1] == 0x0F).all(), f"{cols} columns, {setting}"
+            packed[:, -1] |= 0x70
+            assert_same_bits(
+                tersor.unpack_int4(packed, cols), np.full((2, cols), -1, np.int8), f"{cols} columns, {setting}"
+            )
+
+
+def test_there_and_back(settings: Any) -> None:
+    q = np.random.default_rng(4).integers(-8, 8, (37, 4099), np.int8)
+    for name, arranged in each_layout(q):
+        for setting in settings:
+            assert_same_bits(tersor.unpack_int4(tersor.pack_int4(arranged), 4099), q, f"{name}, {setting}")
+
+
+def test_large_all_extreme(settings: Any) -> None:
+    q = np.where(np.arange(large_size(2)) % 3 == 0, -8, 7).astype(np.int8)
+    expected = spec.pack_int4(q)
+    for setting in settings:
+        assert_same_bits(tersor.pack_int4(q), expected, setting)
+
+
+def test_frameworks_agree(framework: Any) -> None:
+    q = np.random.default_rng(5).integers(-8, 8, (5, 77), np.int8)
+    packed = tersor.pack_int4(framework.array(q))
+    assert_same_bits(framework.numpy(packed), spec.pack_int4(q))
+    assert_same_bits(framework.numpy(tersor.unpack_int4(packed, 77)), q)
+
+
+@pytest.mark.parametrize("cols", [17, 18, 21, 0, 200])
+def test_columns_that_do_not_fit_the_bytes(cols: int) -> None:
+    """10 bytes hold 19 or 20 columns."""
+    with pytest.raises(ValueError, match=r"\b(p|cols)\b"):
+        tersor.unpack_int4(np.zeros((3, 10), np.uint8), cols)
+
+
+@pytest.mark.parametrize("cols", [19, 20])
+def test_columns_that_fit_the_bytes(cols: int) -> None:
+    assert tersor.unpack_int4(np.zeros((3, 10), np.uint8), cols).shape == (3, cols)

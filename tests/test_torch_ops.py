@@ -1,0 +1,336 @@
+"""torch.ops.tersor: registered operators that torch.compile, autograd and the dispatcher understand."""
+
+from __future__ import annotations
+
+import copy
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from layouts import assert_same_bits
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+import tersor  # noqa: E402
+import tersor.torch  # noqa: E402
+
+ops = torch.ops.tersor
+FLOATS = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
+
+
+def normal(*shape: int, dtype: Any = torch.float32, requires_grad: bool = False) -> Any:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_(requires_grad)
+
+
+def bool_mask(*shape: int) -> Any:
+    return torch.from_numpy(np.random.default_rng(0).random(shape) < 0.5)
+
+
+def int8_codes(*shape: int, low: int = -128, high: int = 127) -> Any:
+    return torch.from_numpy(np.random.default_rng(0).integers(low, high + 1, shape, np.int8))
+
+
+def calls(dtype: Any = torch.float32, requires_grad: bool = False) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """Every overload of every operator, and arguments to call it with."""
+    w = normal(5, 33, dtype=dtype, requires_grad=requires_grad)
+    scale_dtype = torch.float64 if dtype == torch.float64 else torch.float32
+    scale = normal(5, 1, dtype=scale_dtype).abs()
+    rows = torch.linspace(0.5, 2, 5, dtype=torch.float64)[:, None]
+    packed = tersor.pack_mask(bool_mask(5, 33))
+    return {
+        "prune_threshold": (ops.prune_threshold.default, (w, 0.5)),
+        "mask_threshold": (ops.mask_threshold.default, (w, 0.5)),
+        "mask_threshold packed": (ops.mask_threshold.default, (w, 0.5, True)),
+        "apply_mask": (ops.apply_mask.default, (w, bool_mask(5, 33))),
+        "apply_mask packed": (ops.apply_mask.default, (w, packed)),
+        "count_nonzero": (ops.count_nonzero.default, (w,)),
+        "round_fixed": (ops.round_fixed.default, (w, 4)),
+        "quantize_int8": (ops.quantize_int8.default, (w,)),
+        "quantize_int8 columns": (ops.quantize_int8.default, (w, 0)),
+        "dequantize_int8": (ops.dequantize_int8.default, (int8_codes(5, 33), scale)),
+        "dequantize_int8 to a dtype": (ops.dequantize_int8.default, (int8_codes(5, 33), scale, dtype)),
+        "softmax": (ops.softmax.default, (w, 0.7)),
+        "softmax columns": (ops.softmax.default, (w, 0.7, 0)),
+        "softmax by rows": (ops.softmax.rows, (w, rows)),
+        "pack_mask": (ops.pack_mask.default, (bool_mask(5, 33),)),
+        "unpack_mask": (ops.unpack_mask.default, (packed, 33)),
+        "pack_int4": (ops.pack_int4.default, (int8_codes(5, 33, low=-8, high=7),)),
+        "unpack_int4": (ops.unpack_int4.default, (int8_codes(5, 17).view(torch.uint8), 33)),
+    }
+
+
+NAMES = list(calls())
+WITHOUT_FLOATS = {"pack_mask", "unpack_mask", "pack_int4", "unpack_int4"}
+STEP_FUNCTIONS = {"round_fixed", "quantize_int8", "quantize_int8 columns"}
+DIFFERENTIABLE = {"prune_threshold", "apply_mask", "apply_mask packed", "softmax", "softmax columns", "softmax by rows"}
+
+
+def plain_call(name: str, arguments: tuple[Any, ...]) -> Any:
+    """The function of tersor that the operator stands for."""
+    function = getattr(tersor, name.split()[0])
+    if name == "mask_threshold packed":
+        return function(arguments[0], arguments[1], packed=True)
+    if name.startswith("softmax"):
+        return function(arguments[0], arguments[1], axis=arguments[2] if len(arguments) > 2 else -1)
+    if name == "quantize_int8 columns":
+        return function(arguments[0], axis=arguments[1])
+    if name == "dequantize_int8 to a dtype":
+        return function(arguments[0], arguments[1], dtype=arguments[2])
+    return function(*arguments)
+
+
+def assert_equal(results: Any, expected: Any, context: str = "") -> None:
+    results, expected = (value if isinstance(value, tuple) else (value,) for value in (results, expected))
+    for result, wanted in zip(results, expected, strict=True):
+        wanted = wanted if isinstance(wanted, torch.Tensor) else torch.tensor(wanted)
+        assert (result.dtype, result.shape) == (wanted.dtype, wanted.shape), context
+        bits = [tensor.detach().contiguous().reshape(-1).view(torch.uint8) for tensor in (result, wanted)]
+        assert torch.equal(*bits), context
+
+
+# --- the operators ---------------------------------------------------------------------------------------------------
+
+
+def test_every_function_has_its_operator() -> None:
+    functions = set(tersor.__all__) - {
+        "cpu_level",
+        "cpu_levels",
+        "get_num_threads",
+        "set_num_threads",
+        "register_threadpoolctl",
+        "sparsity",
+    }
+    assert {name.split()[0] for name in NAMES} == functions
+    for name in functions:
+        assert hasattr(ops, name)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_same_bits_as_the_function(name: str, dtype: Any) -> None:
+    operator, arguments = calls(dtype)[name]
+    assert_equal(operator(*arguments), plain_call(name, arguments), name)
+
+
+@pytest.mark.parametrize("requires_grad", [False, True], ids=["constant", "requires grad"])
+@pytest.mark.parametrize("name", NAMES)
+def test_opcheck(name: str, requires_grad: bool) -> None:
+    """torch's own checks: the schema is true, the fake kernel gives the same shapes, autograd is registered, and it
+    can be traced with symbolic shapes."""
+    operator, arguments = calls(requires_grad=requires_grad)[name]
+    names = ["test_schema", "test_autograd_registration", "test_faketensor"]
+    if not (requires_grad and name.split()[0] in {"round_fixed", "quantize_int8"}):
+        names.append("test_aot_dispatch_dynamic")  # compares gradients, which step functions refuse
+    torch.library.opcheck(operator, arguments, test_utils=names)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_strided(name: str) -> None:
+    operator, arguments = calls()[name]
+    first = arguments[0]
+    spread = torch.stack([first, first], dim=-1)[..., 0]
+    assert not spread.is_contiguous()
+    assert_equal(operator(spread, *arguments[1:]), operator(*arguments), name)
+
+
+# --- tracing ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_compile(name: str) -> None:
+    """No graph break, and the same bits; then once more with another shape, which takes the symbolic road."""
+    torch._dynamo.reset()  # the lambda is one function to dynamo, whatever operator it calls
+    operator, arguments = calls()[name]
+    compiled = torch.compile(lambda *values: operator(*values), fullgraph=True, backend="aot_eager", dynamic=True)
+    assert_equal(compiled(*arguments), operator(*arguments), name)
+    fewer = tuple(
+        value[:3] if isinstance(value, torch.Tensor) and value.shape[0] == 5 else value for value in arguments
+    )
+    assert_equal(compiled(*fewer), operator(*fewer), f"{name}, fewer rows")
+
+
+@pytest.mark.parametrize("name", sorted(DIFFERENTIABLE))
+def test_compile_with_gradient(name: str) -> None:
+    torch._dynamo.reset()
+    operator, arguments = calls(requires_grad=True)[name]
+    (expected,) = torch.autograd.grad(operator(*arguments).pow(2).sum(), arguments[0])
+    compiled = torch.compile(lambda *values: operator(*values).pow(2).sum(), fullgraph=True, backend="aot_eager")
+    (gradient,) = torch.autograd.grad(compiled(*arguments), arguments[0])
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_fake_tensors() -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    for name, (operator, arguments) in calls().items():
+        real = operator(*arguments)
+        with FakeTensorMode() as mode:
+            fake = operator(
+                *[mode.from_tensor(value) if isinstance(value, torch.Tensor) else value for value in arguments]
+            )
+        for result, wanted in zip(
+            fake if isinstance(fake, tuple) else (fake,), real if isinstance(real, tuple) else (real,), strict=True
+        ):
+            assert (result.shape, result.dtype, result.stride()) == (wanted.shape, wanted.dtype, wanted.stride()), name
+
+
+def test_export() -> None:
+    class Pruned(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return ops.softmax(ops.prune_threshold(x, 0.5), 2.0)
+
+    x = normal(5, 33)
+    exported = torch.export.export(Pruned(), (x,))
+    assert_equal(exported.module()(x), Pruned()(x))
+    assert [str(node.target) for node in exported.graph.nodes if "tersor" in str(node.target)] == [
+        "tersor.prune_threshold.default",
+        "tersor.softmax.default",
+    ]
+
+
+# --- gradients -------------------------------------------------------------------------------------------------------
+
+
+class TestGradients:
+    def test_prune_threshold(self) -> None:
+        w = normal(4, 9, dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradcheck(lambda w: ops.prune_threshold(w, 0.5), (w,))
+
+    def test_apply_mask(self) -> None:
+        w = normal(4, 9, dtype=torch.float64, requires_grad=True)
+        for mask in (bool_mask(4, 9), tersor.pack_mask(bool_mask(4, 9))):
+            assert torch.autograd.gradcheck(lambda w, mask=mask: ops.apply_mask(w, mask), (w,))
+
+    @pytest.mark.parametrize("axis", [0, 1, -1])
+    @pytest.mark.parametrize("temperature", [1.0, 0.3, 5.0])
+    def test_softmax(self, axis: int, temperature: float) -> None:
+        x = normal(4, 9, dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradcheck(lambda x: ops.softmax(x, temperature, axis), (x,))
+        assert torch.autograd.gradgradcheck(lambda x: ops.softmax(x, temperature, axis), (x,))
+
+    @pytest.mark.parametrize("shape, axis", [((4, 1), 1), ((1, 1), 1), ((1,), 1), ((1, 9), 0), ((9,), 0)], ids=str)
+    def test_softmax_in_logits_and_temperatures(self, shape: tuple[int, ...], axis: int) -> None:
+        x = normal(4, 9, dtype=torch.float64, requires_grad=True)
+        temperature = (normal(*shape, dtype=torch.float64).abs() + 0.5).requires_grad_()
+        assert torch.autograd.gradcheck(lambda x, t: ops.softmax(x, t, axis), (x, temperature))
+
+    def test_softmax_like_torch(self) -> None:
+        for dtype in FLOATS:
+            x = normal(6, 50, dtype=dtype, requires_grad=True)
+            twin = x.detach().double().requires_grad_()
+            weights = normal(6, 50, dtype=dtype) + 1
+            (ops.softmax(x, 2.0) * weights).sum().backward()
+            (torch.softmax(twin / 2, -1) * weights.double()).sum().backward()
+            tolerance = {torch.float64: 1e-14, torch.float32: 1e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}[dtype]
+            torch.testing.assert_close(x.grad.double(), twin.grad, rtol=tolerance, atol=tolerance / 10)
+
+    def test_softmax_with_masked_entries(self) -> None:
+        x = normal(3, 8, requires_grad=True)
+        masked = x.masked_fill(bool_mask(3, 8), -torch.inf)
+        masked = torch.where(torch.arange(8) == 0, x, masked)
+        temperature = torch.full((3, 1), 0.5, requires_grad=True)
+        ops.softmax(masked, temperature).pow(2).sum().backward()
+        assert torch.isfinite(x.grad).all() and torch.isfinite(temperature.grad).all()
+
+    def test_gradient_at_temperature_zero_is_zero(self) -> None:
+        x = normal(3, 8, requires_grad=True)
+        ops.softmax(x, 0.0).pow(2).sum().backward()
+        assert not x.grad.any()
+
+    @pytest.mark.parametrize("name", sorted(STEP_FUNCTIONS))
+    def test_step_functions_say_that_they_have_none(self, name: str) -> None:
+        operator, arguments = calls(requires_grad=True)[name]
+        result = operator(*arguments)
+        result = result[1] if isinstance(result, tuple) else result
+        with pytest.raises(NotImplementedError, match=rf"tersor::{name.split()[0]} has no gradient.*detach"):
+            result.sum().backward()
+
+    @pytest.mark.parametrize("name", ["mask_threshold", "mask_threshold packed", "count_nonzero"])
+    def test_outputs_that_are_no_numbers_carry_no_gradient(self, name: str) -> None:
+        operator, arguments = calls(requires_grad=True)[name]
+        assert not operator(*arguments).requires_grad
+
+    def test_no_grad(self) -> None:
+        w = normal(3, 8, requires_grad=True)
+        with torch.no_grad():
+            assert not ops.prune_threshold(w, 0.5).requires_grad
+
+
+# --- the dispatcher --------------------------------------------------------------------------------------------------
+
+
+class TestDispatcher:
+    def test_negative_bit_is_resolved(self) -> None:
+        """The plain function refuses; the operator is given the resolved tensor by torch."""
+        negative = torch.complex(torch.ones(3, 8), torch.full((3, 8), 2.0)).conj().imag
+        assert negative.is_neg()
+        assert_equal(ops.prune_threshold(negative, 0.5), torch.full((3, 8), -2.0))
+
+    def test_tensor_subclass(self) -> None:
+        class Units(torch.Tensor):
+            pass
+
+        w = normal(3, 8)
+        result = ops.prune_threshold(w.as_subclass(Units), 0.5)
+        assert type(result) is Units
+        assert_equal(result.as_subclass(torch.Tensor), tersor.prune_threshold(w, 0.5))
+
+    def test_dispatch_mode_sees_one_operator(self) -> None:
+        from torch.utils._python_dispatch import TorchDispatchMode
+
+        seen: list[str] = []
+
+        class Listen(TorchDispatchMode):
+            def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+                seen.append(str(function))
+                return function(*args, **(kwargs or {}))
+
+        with Listen():
+            ops.softmax(normal(3, 8), 2.0)
+        assert seen.count("tersor.softmax.default") == 1
+
+    def test_meta_device(self) -> None:
+        result = ops.softmax(torch.empty(3, 8, device="meta"), 2.0)
+        assert result.device.type == "meta" and result.shape == (3, 8)
+
+    def test_module_survives_copy_and_pickle(self) -> None:
+        model = torch.nn.Sequential(torch.nn.Linear(8, 8))
+        with torch.no_grad():
+            model[0].weight.copy_(ops.prune_threshold(model[0].weight, 0.1))
+        buffer = io.BytesIO()
+        torch.save(copy.deepcopy(model).state_dict(), buffer)
+        buffer.seek(0)
+        assert_equal(torch.load(buffer)["0.weight"], model[0].weight.detach())
+
+    @pytest.mark.parametrize("call, message", [
+        (lambda: ops.prune_threshold(torch.ones(3), -1.0), r"eps.*>= 0"),
+        (lambda: ops.pack_int4(torch.full((4,), 9, dtype=torch.int8)), r"q.*outside \[-8, 7\]"),
+        (lambda: ops.softmax(torch.ones(3), -1.0), r"temperature.*>= 0"),
+        (lambda: ops.round_fixed(torch.ones(3), 60), r"bits.*\[0, 52\]"),
+    ])  # fmt: skip
+    def test_value_errors_arrive(self, call: Callable[[], Any], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_import_twice_and_alone() -> None:
+    """The operators are there after `import tersor.torch` alone, and importing again registers nothing twice."""
+    script = (
+        "import importlib, tersor.torch, torch\n"
+        "importlib.import_module('tersor.torch')\n"
+        "print(torch.ops.tersor.softmax(torch.zeros(2)).tolist())"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == "[0.5, 0.5]", result.stderr
+
+
+def test_results_are_the_functions_bits_with_threads(settings: Any) -> None:
+    x = normal(300, 700)
+    expected = tersor.softmax(x.numpy())
+    for setting in settings:
+        assert_same_bits(ops.softmax(x), expected, setting)
