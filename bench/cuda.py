@@ -1,8 +1,8 @@
 """``python -m bench.cuda``: the CUDA kernels against the bandwidth of the card, torch and torch.compile.
 
-Every contender is captured in a CUDA graph that works through several sets of operands, together more than four times the L2
-cache, so that a replay measures kernels on cold data and no launch overhead. Contenders take turns, a copy of the ceiling among them:
-clocks drift, and only ratios of one round count. Medians over the rounds.
+Every contender is captured in a CUDA graph that works through several sets of operands, together more than four times
+the L2 cache, so that a replay measures kernels on cold data and no launch overhead. Contenders take turns, the copy that
+sets the floor among them: clocks drift, and only ratios of one round count. Medians over the rounds.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def measure(case: Case, limits: dict[str, tuple[Graph, int]], rounds: int, with_
     for name, call in case.peers.items() if with_peers else ():
         try:
             contenders[name] = Graph(call, operands)
-        except Exception as error:  # noqa: BLE001  (one peer that fails must not end the run)
+        except Exception as error:  # one peer that fails must not end the run
             skipped[name] = f"{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''}"
     for graph in (*contenders.values(), *(graph for graph, _ in limits.values())):
         graph.replay()
@@ -207,6 +207,7 @@ def measure(case: Case, limits: dict[str, tuple[Graph, int]], rounds: int, with_
     moved = case.bytes_moved(operands[0][0])
     copy, copy_bytes = limits["copy"]
     floors = [moved * seconds / copy_bytes for seconds in copy.seconds]
+    ratios = [ours / floor for ours, floor in zip(contenders["tersor"].seconds, floors, strict=True)]
     medians = {name: statistics.median(graph.seconds) for name, graph in contenders.items()}
     return {
         "op": case.op,
@@ -218,14 +219,15 @@ def measure(case: Case, limits: dict[str, tuple[Graph, int]], rounds: int, with_
         "microseconds": {name: seconds * 1e6 for name, seconds in medians.items()},
         "gigabytes_per_second": moved / medians["tersor"] * 1e-9,
         "floor_microseconds": statistics.median(floors) * 1e6,
-        "times_floor": statistics.median(ours / floor for ours, floor in zip(contenders["tersor"].seconds, floors, strict=True)),
+        "times_floor": statistics.median(ratios),
         "skipped": skipped,
     }
 
 
 def print_row(case: Case, row: dict[str, Any]) -> None:
     times = row["microseconds"]
-    peers = ", ".join(f"{name} {seconds:.1f} ({seconds / times['tersor']:.2f}x)" for name, seconds in times.items() if name != "tersor")
+    others = {name: value for name, value in times.items() if name != "tersor"}
+    peers = ", ".join(f"{name} {value:.1f} ({value / times['tersor']:.2f}x)" for name, value in others.items())
     ours = f"{times['tersor']:9.1f} us {row['gigabytes_per_second']:6.0f} GB/s {row['times_floor']:5.2f} x floor"
     print(f"{case!s:45} {ours}   {peers}", flush=True)
     for name, reason in row["skipped"].items():
@@ -239,8 +241,10 @@ def main() -> None:
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--output", type=Path, help="the JSON file; bench/results/<card>.json if not given")
     options = parser.parse_args()
-    if torch is None or not torch.cuda.is_available():
-        sys.exit("bench.cuda needs a GPU and a torch that sees it: " + ("torch is not installed" if torch is None else "torch.cuda.is_available() is False"))
+    if torch is None:
+        sys.exit("bench.cuda needs a GPU and torch, and torch is not installed")
+    if not torch.cuda.is_available():
+        sys.exit("bench.cuda needs a GPU, and torch.cuda.is_available() is False")
     try:
         from tersor import _cuda
     except ImportError:
@@ -263,7 +267,8 @@ def main() -> None:
     print(", ".join(f"{name} {value:.0f} GB/s" for name, value in bandwidth.items()))
     path = options.output or RESULTS / f"{re.sub(r'[^a-z0-9]+', '_', card.lower()).strip('_')}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"card": card, "torch": torch.__version__, "ceilings_gigabytes_per_second": bandwidth, "rows": rows}, indent=1) + "\n")
+    found = {"card": card, "torch": torch.__version__, "ceilings_gigabytes_per_second": bandwidth, "rows": rows}
+    path.write_text(json.dumps(found, indent=1) + "\n")
     print(f"written to {path}")
 
 

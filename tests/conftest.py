@@ -12,9 +12,8 @@ import hypothesis
 import ml_dtypes
 import numpy as np
 import pytest
-from layouts import FLOATS, as_numpy, ulp
-
 import tersor
+from layouts import FLOATS, as_numpy, ulp
 from tersor import _core
 
 try:
@@ -61,9 +60,11 @@ TOLERANCE = {
     ("softmax", "float32"): Tolerance(own_ulp=2 + 2**-20),
     # 2 ULP against the longdouble or mpmath reference; its own error is counted where it is computed.
     ("softmax", "float64"): Tolerance(own_ulp=2),
-    # Computed like float32, then rounded once: half an ULP of the narrow dtype more.
-    ("softmax", "float16"): Tolerance(own_ulp=0.5, arithmetic_ulp=2 + 2**-20),
-    ("softmax", "bfloat16"): Tolerance(own_ulp=0.5, arithmetic_ulp=2 + 2**-20),
+    # Rounded once, after float32 steps with a relative error of at most 2**-18.5 in a term (the polynomial's) and as much
+    # in the sum, 91 ULP of float32 together; 20 more for the roundings: 8 in a term, 9 in 16 additions a lane, 3 in the
+    # quotient. That is 0.52 ULP of float16 in all.
+    ("softmax", "float16"): Tolerance(own_ulp=0.5, arithmetic_ulp=91 + 20),
+    ("softmax", "bfloat16"): Tolerance(own_ulp=0.5, arithmetic_ulp=91 + 20),
 }
 # The bound on |sum of a row - 1|, float32 and float64. 2 ULP a term alone is at most 2 * 2**-23 = 2.4e-7 of
 # the sum.
@@ -172,9 +173,7 @@ def framework(request: pytest.FixtureRequest) -> Any:
 
 def pytest_report_header() -> str:
     versions = f"numpy {np.__version__}, torch {torch.__version__ if torch else 'not installed'}"
-    return (
-        f"tersor: CPU level {tersor.cpu_level()} of {', '.join(LEVELS)}; {tersor.get_num_threads()} threads; {versions}"
-    )
+    return f"tersor: CPU level {tersor.cpu_level()} of {', '.join(LEVELS)}; {tersor.get_num_threads()} threads; {versions}"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -73,9 +73,7 @@ class HandMade:
         self._strides = (ctypes.c_int64 * max(1, array.ndim))(*[step // array.itemsize for step in array.strides])
         address = None if null else array.ctypes.data - byte_offset
         steps = self._strides if strides else None
-        tensor = Tensor(
-            address, Device(device, 0), array.ndim, DataType(code, bits, lanes), self._shape, steps, byte_offset
-        )
+        tensor = Tensor(address, Device(device, 0), array.ndim, DataType(code, bits, lanes), self._shape, steps, byte_offset)
         deleter = DELETER(self._release) if with_deleter else DELETER()
         if legacy:
             self._managed: Any = LegacyManagedTensor(tensor, None, deleter)
@@ -107,9 +105,7 @@ class Producer:
     def __dlpack_device__(self) -> Any:
         return self.array.__dlpack_device__()
 
-    def __dlpack__(
-        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
-    ) -> Any:
+    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None) -> Any:
         return self.array.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
 
 

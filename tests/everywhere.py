@@ -103,9 +103,7 @@ class SameBitsEverywhere:
         for i in range(len(names)):
             arranged = [LAYOUTS[names[(i + k * 3) % len(names)]](array) for k, array in enumerate(arrays)]
             for setting in each_level:
-                assert_all_same_bits(
-                    operation.run(arranged, shape, dtype), expected, f"layouts from {names[i]}, {setting}"
-                )
+                assert_all_same_bits(operation.run(arranged, shape, dtype), expected, f"layouts from {names[i]}, {setting}")
 
     def test_broadcast_inputs(self, operation: Operation, dtype: DType, each_level: Any) -> None:
         shape = (5, 4, 130)
@@ -119,9 +117,7 @@ class SameBitsEverywhere:
         arrays = operation.make((3, 50), dtype)
         for array in arrays:
             array.setflags(write=False)
-        assert_all_same_bits(
-            operation.run(arrays, (3, 50), dtype), operation.expected(arrays, (3, 50), dtype), "read-only"
-        )
+        assert_all_same_bits(operation.run(arrays, (3, 50), dtype), operation.expected(arrays, (3, 50), dtype), "read-only")
 
     def test_inputs_unchanged(self, operation: Operation, dtype: DType) -> None:
         arrays = operation.make((3, 50), dtype)

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tersor
 from layouts import FORMATS, Array, unsigned
 from operations import OPERATIONS, Operation, Shape, cases
-
-import tersor
 
 PATH = Path(__file__).with_name("golden.json")
 
@@ -53,19 +52,11 @@ class CounterSource:
         patterns = sign << np.uint64(exponent_bits + mantissa_bits) | exponent << np.uint64(mantissa_bits) | mantissa
         values = patterns.astype(unsigned(dtype)).view(dtype)
         place = (words >> np.uint64(32)) % np.uint64(8 * special.size)
-        return np.where(place < special.size, special[np.minimum(place, np.uint64(special.size - 1))], values).reshape(
-            shape
-        )
+        return np.where(place < special.size, special[np.minimum(place, np.uint64(special.size - 1))], values).reshape(shape)
 
     def integers(self, shape: Shape, low: int, high: int, dtype: Any) -> Array:
         words = self._words(int(np.prod(shape)))
-        return (
-            ((words >> np.uint64(33)) % np.uint64(high - low))
-            .astype(np.int64)
-            .__add__(low)
-            .astype(dtype)
-            .reshape(shape)
-        )
+        return ((words >> np.uint64(33)) % np.uint64(high - low)).astype(np.int64).__add__(low).astype(dtype).reshape(shape)
 
 
 def sha256(arrays: Iterable[Array]) -> str:
@@ -90,10 +81,7 @@ class GoldenCase:
 
 def golden_cases(operations: Sequence[Operation] = OPERATIONS) -> list[GoldenCase]:
     return [
-        GoldenCase(operation, dtype, shape)
-        for operation, dtype in cases()
-        if operation in operations
-        for shape in SHAPES
+        GoldenCase(operation, dtype, shape) for operation, dtype in cases() if operation in operations for shape in SHAPES
     ]
 
 

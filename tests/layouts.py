@@ -8,7 +8,6 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-
 from tersor import reference
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from layouts import FLOATS, Array, canonical_nan, random_values, spec, special_values
-
 import tersor
+from layouts import FLOATS, Array, canonical_nan, random_values, spec, special_values
 from tersor import _core
 
 Shape = tuple[int, ...]
@@ -81,9 +80,7 @@ def rows_of_logits(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[
 def codes_and_scale(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
     scale_shape = (*shape[:-1], 1) if shape else ()
     scale_dtype = np.dtype(np.float64 if dtype == np.float64 else np.float32)
-    return source.integers(shape, -128, 128, np.int8), source.floats(
-        scale_shape, scale_dtype, special_values(scale_dtype)
-    )
+    return source.integers(shape, -128, 128, np.int8), source.floats(scale_shape, scale_dtype, special_values(scale_dtype))
 
 
 def mask_alone(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tersor
 from everywhere import OverlapRefused, SameBitsEverywhere
 from layouts import ROW_SIZES, assert_same_bits, each_layout, spec
 from operations import case_name, cases
-
-import tersor
 
 DType = np.dtype[Any]
 

@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import LEVELS, needs_plain_build
-
 import tersor
+from conftest import LEVELS, needs_plain_build
 from tersor import _core
 
 ROOT = Path(__file__).resolve().parent.parent

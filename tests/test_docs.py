@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 import tersor
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,9 +61,9 @@ def test_sections(name: str) -> None:
     present = [title for title in sections if title in order]
     assert present == sorted(present, key=order.index), "sections in numpydoc's order"
     assert ">>>" in sections["Examples"]
-    assert len(sections["summary"].strip().splitlines()[0]) <= 100 and sections["summary"].strip().splitlines()[
-        0
-    ].endswith((".", ":", "``."))
+    assert len(sections["summary"].strip().splitlines()[0]) <= 100 and sections["summary"].strip().splitlines()[0].endswith(
+        (".", ":", "``.")
+    )
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

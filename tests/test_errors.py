@@ -10,9 +10,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from numpy.lib.stride_tricks import as_strided
-
 import tersor
+from numpy.lib.stride_tricks import as_strided
 
 try:
     import torch

@@ -43,9 +43,7 @@ def tracked_files() -> list[Path]:
     if listing.returncode == 0 and listing.stdout:
         return [ROOT / line for line in listing.stdout.splitlines() if (ROOT / line).is_file()]
     folders = [ROOT / name for name in ("csrc", "python", "tests", "bench", "demo", "cmake")]
-    return [
-        path for folder in folders for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts
-    ]
+    return [path for folder in folders for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
 
 
 FILES = tracked_files()
@@ -89,9 +87,7 @@ def test_no_level_header_is_too_long() -> None:
 
 def test_no_vague_names() -> None:
     vague = [
-        name_of(path)
-        for path in FILES
-        if {part.split(".")[0] for part in path.relative_to(ROOT).parts} & FORBIDDEN_NAMES
+        name_of(path) for path in FILES if {part.split(".")[0] for part in path.relative_to(ROOT).parts} & FORBIDDEN_NAMES
     ]
     assert vague == []
 
@@ -227,9 +223,7 @@ def test_python_modules_import_only_downwards() -> None:
 
 def test_import_needs_numpy_alone() -> None:
     """And no other framework is imported on the way, though all are installed here."""
-    script = (
-        "import sys, tersor; print(*({name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)))"
-    )
+    script = "import sys, tersor; print(*({name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)))"
     result = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)
     # What Python itself, a virtual environment, an editable install and NumPy's own extension modules put there.
     scaffolding = (

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tersor
 from conftest import LEVELS, needs_plain_build
 from layouts import Array, at_offset, bits, unsigned
 from operations import Operation, case_name, cases
-
-import tersor
 from tersor import _core
 
 DType = np.dtype[Any]

@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-
 from tersor import _core
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,9 +27,7 @@ ALLOWED_CALLS = {"memcpy", "memmove", "memset", "memcmp", "fma", "fmaf", "_GLOBA
 @cache
 def level_objects() -> dict[str, list[Path]]:
     folders = (
-        [Path(os.environ["TERSOR_BUILD_DIR"])]
-        if os.environ.get("TERSOR_BUILD_DIR")
-        else sorted((ROOT / "build").glob("*"))
+        [Path(os.environ["TERSOR_BUILD_DIR"])] if os.environ.get("TERSOR_BUILD_DIR") else sorted((ROOT / "build").glob("*"))
     )
     found: dict[str, list[Path]] = {}
     newest = 0.0
@@ -49,9 +46,7 @@ def level_objects() -> dict[str, list[Path]]:
 def is_sanitized(objects: dict[str, list[Path]]) -> bool:
     """Sanitizers add calls and initialisers of their own."""
     return any(
-        re.search(r"__(asan|tsan|ubsan)_", output_of("nm", str(path)))
-        for paths in objects.values()
-        for path in paths[:1]
+        re.search(r"__(asan|tsan|ubsan)_", output_of("nm", str(path))) for paths in objects.values() for path in paths[:1]
     )
 
 
@@ -136,9 +131,7 @@ def test_no_avx_outside_the_kernels(objects: list[tuple[str, Path]]) -> None:
     folder = objects[0][1]
     while folder.name != "CMakeFiles":
         folder = folder.parent
-    others = [
-        path for path in folder.rglob("*.cpp.o") if "tersor_cpu_" not in str(path) and "simd_test" not in str(path)
-    ]
+    others = [path for path in folder.rglob("*.cpp.o") if "tersor_cpu_" not in str(path) and "simd_test" not in str(path)]
     assert len(others) > 10
     for path in others:
         assert registers_in(path) <= {"xmm"}, path.name

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tersor
 from everywhere import OverlapRefused, SameBitsEverywhere
 from layouts import LAYOUTS, ROW_SIZES, assert_same_bits, each_layout, large_size, spec
 from operations import case_name, cases
-
-import tersor
 
 INVALID = [value for value in range(-128, 128) if not -8 <= value <= 7]
 
@@ -92,14 +91,10 @@ def test_invalid_values_around_the_array_are_not_read(each_level: Any) -> None:
 def test_padding_nibble(each_level: Any) -> None:
     for cols in (1, 3, 31, 33, 65, 129):
         for setting in each_level:
-            packed = tersor.pack_int4(
-                np.full((2, cols), -1, np.int8), out=np.full((2, (cols + 1) // 2), 0xAA, np.uint8)
-            )
+            packed = tersor.pack_int4(np.full((2, cols), -1, np.int8), out=np.full((2, (cols + 1) // 2), 0xAA, np.uint8))
             assert (packed[:, -1] == 0x0F).all(), f"{cols} columns, {setting}"
             packed[:, -1] |= 0x70
-            assert_same_bits(
-                tersor.unpack_int4(packed, cols), np.full((2, cols), -1, np.int8), f"{cols} columns, {setting}"
-            )
+            assert_same_bits(tersor.unpack_int4(packed, cols), np.full((2, cols), -1, np.int8), f"{cols} columns, {setting}")
 
 
 def test_there_and_back(settings: Any) -> None:

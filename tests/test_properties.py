@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tersor
 from conftest import LEVELS, QUANTIZE_STEP_TOLERANCE, TOLERANCE
 from hypothesis import assume, given, note
 from hypothesis import strategies as st
 from layouts import FLOATS, Array, assert_same_bits, bits, canonical_nan, is_nan, spec, special_values, unsigned
-
-import tersor
 from tersor import _core
 
 # --- strategies ------------------------------------------------------------------------------------------------------
@@ -22,9 +21,7 @@ from tersor import _core
 @st.composite
 def views(draw: Any, dtype: np.dtype[Any], values: Any, least_ndim: int = 0, most_ndim: int = 5) -> Array:
     """An array whose axes are cut from larger ones, walked backwards or in steps, permuted, and start at any byte."""
-    shape = draw(
-        st.lists(st.integers(0, 9) | st.sampled_from([1, 16, 17, 33, 65]), min_size=least_ndim, max_size=most_ndim)
-    )
+    shape = draw(st.lists(st.integers(0, 9) | st.sampled_from([1, 16, 17, 33, 65]), min_size=least_ndim, max_size=most_ndim))
     assume(np.prod(shape, dtype=np.int64) <= 20_000)
     steps = [draw(st.sampled_from([1, 1, 1, -1, 2, -3])) for _ in shape]
     order = draw(st.permutations(range(len(shape))))
@@ -49,9 +46,7 @@ def any_bits(draw: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         generator.choice(special_values(dtype), shape),
     ]
     weights = draw(st.sampled_from([(1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0.9, 0.1), (0.3, 0.4, 0.3)]))
-    return np.choose(generator.choice(3, shape, p=weights), [source.view(unsigned(dtype)) for source in sources]).view(
-        dtype
-    )
+    return np.choose(generator.choice(3, shape, p=weights), [source.view(unsigned(dtype)) for source in sources]).view(dtype)
 
 
 def numbers(draw: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -137,9 +132,7 @@ def test_dequantize_int8(q: Array, scale_dtype: Any, dtype: np.dtype[Any], data:
     ones = data.draw(st.sets(st.integers(0, q.ndim - 1), min_size=1))
     shape = tuple(1 if axis in ones else n for axis, n in enumerate(q.shape))
     scale = any_bits(data.draw, shape, np.dtype(scale_dtype))
-    assert_same_bits(
-        tersor.dequantize_int8(q, scale, dtype=dtype), canonical_nan(spec.dequantize_int8(q, scale, dtype))
-    )
+    assert_same_bits(tersor.dequantize_int8(q, scale, dtype=dtype), canonical_nan(spec.dequantize_int8(q, scale, dtype)))
 
 
 @given(float_rows, st.floats(0, allow_nan=False) | st.sampled_from([0.0, 1.0, np.inf]), st.data())

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tersor
 from everywhere import InPlace, OverlapRefused, SameBitsEverywhere
 from layouts import (
     FLOATS,
@@ -25,8 +26,6 @@ from layouts import (
     unsigned,
 )
 from operations import case_name, cases
-
-import tersor
 
 DType = np.dtype[Any]
 THRESHOLDS = [
@@ -85,9 +84,7 @@ def test_threshold_between_neighbours(dtype: DType, each_level: Any) -> None:
         for step in (-1, 0, 1):
             eps = float((bits(value).astype(np.int64) + step).astype(unsigned(dtype)).view(dtype))
             for setting in each_level:
-                assert_same_bits(
-                    tersor.prune_threshold(values, eps), spec.prune_threshold(values, eps), f"{eps}, {setting}"
-                )
+                assert_same_bits(tersor.prune_threshold(values, eps), spec.prune_threshold(values, eps), f"{eps}, {setting}")
 
 
 @pytest.mark.parametrize(
@@ -224,9 +221,7 @@ def test_frameworks_agree(framework: Any, dtype: DType) -> None:
     assert_same_bits(framework.numpy(tersor.mask_threshold(array(w), 0.5)), mask)
     assert_same_bits(framework.numpy(tersor.mask_threshold(array(w), 0.5, packed=True)), spec.pack_mask(mask))
     assert_same_bits(framework.numpy(tersor.apply_mask(array(w), array(mask))), spec.apply_mask(w, mask))
-    assert_same_bits(
-        framework.numpy(tersor.apply_mask(array(w), array(spec.pack_mask(mask)))), spec.apply_mask(w, mask)
-    )
+    assert_same_bits(framework.numpy(tersor.apply_mask(array(w), array(spec.pack_mask(mask)))), spec.apply_mask(w, mask))
     assert tersor.count_nonzero(array(w)) == spec.count_nonzero(w)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+import tersor
 from conftest import QUANTIZE_STEP_TOLERANCE
 from everywhere import InPlace, OverlapRefused, SameBitsEverywhere
 from layouts import (
@@ -23,8 +24,6 @@ from layouts import (
     unsigned,
 )
 from operations import case_name, cases, modest_values
-
-import tersor
 
 DType = np.dtype[Any]
 
@@ -66,9 +65,7 @@ class TestRoundFixed:
     @pytest.mark.parametrize("bits", [0, 1, 4, 8, 16])
     def test_ties_go_to_even(self, bits: int, dtype: DType, each_level: Any) -> None:
         ties = ((np.arange(-60, 60) + 0.5) * 2.0**-bits).astype(dtype)
-        neighbours = [
-            np.nextafter(ties.astype(np.float32), np.float32(side)).astype(dtype) for side in (-np.inf, np.inf)
-        ]
+        neighbours = [np.nextafter(ties.astype(np.float32), np.float32(side)).astype(dtype) for side in (-np.inf, np.inf)]
         w = np.concatenate([ties, *neighbours])
         expected = canonical_nan(spec.round_fixed(w, bits))
         assert (np.rint(ties.astype(np.float64) * 2.0**bits) % 2 == 0).all()
@@ -194,9 +191,7 @@ class TestQuantizeInt8:
         expected_q, expected_scale = spec.quantize_int8(w)
         assert_same_bits(framework.numpy(q), expected_q)
         assert_same_bits(framework.numpy(scale), expected_scale)
-        assert_same_bits(
-            framework.numpy(tersor.dequantize_int8(q, scale)), spec.dequantize_int8(expected_q, expected_scale)
-        )
+        assert_same_bits(framework.numpy(tersor.dequantize_int8(q, scale)), spec.dequantize_int8(expected_q, expected_scale))
 
 
 ALL_CODES = np.arange(-128, 128).astype(np.int8)
@@ -221,9 +216,7 @@ class TestDequantizeInt8:
         scale = np.array([[1 + 2.0 ** -(mantissa_bits + 1) + 2.0**-40]])
         expected = np.array([[1 + 2.0**-mantissa_bits] * 70]).astype(half_dtype)
         for setting in each_level:
-            assert_same_bits(
-                tersor.dequantize_int8(np.ones((1, 70), np.int8), scale, dtype=half_dtype), expected, setting
-            )
+            assert_same_bits(tersor.dequantize_int8(np.ones((1, 70), np.int8), scale, dtype=half_dtype), expected, setting)
 
     @pytest.mark.parametrize(
         "scale_shape",

@@ -7,12 +7,11 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
+import tersor
 from conftest import ROW_SUM_TOLERANCE, TOLERANCE
 from everywhere import InPlace, OverlapRefused, SameBitsEverywhere
 from layouts import FLOATS, LAYOUTS, Array, assert_same_bits, canonical_nan, random_values, ulp, unsigned
 from operations import case_name, cases, logit_values
-
-import tersor
 
 DType = np.dtype[Any]
 COLUMNS = [
@@ -144,9 +143,7 @@ class TestAccuracy:
             x = rows_of(kind, cols, dtype)
             for temperature in TEMPERATURES if cols < 5000 else (1.0, 0.7, 1e-4):
                 result = tersor.softmax(x, temperature)
-                worst = max(
-                    worst, assert_close(result, exact_softmax(x, temperature), f"{cols} columns, T = {temperature}")
-                )
+                worst = max(worst, assert_close(result, exact_softmax(x, temperature), f"{cols} columns, T = {temperature}"))
                 if dtype.itemsize >= 4:
                     assert_sums_to_one(result)
         record_property(f"largest error in ULP of {dtype.name}", worst)
@@ -179,9 +176,7 @@ class TestAccuracy:
         x = (np.random.default_rng(2).uniform(-1, 1, (50, 65)) * min(temperature * 20, 3.4e38)).astype(np.float32)
         assert_close(tersor.softmax(x, temperature), exact_softmax(x, temperature))
 
-    @pytest.mark.parametrize(
-        "temperature", [5e-324, 1e-310, 1e-300, 1e-200, 1e200, 2.0**999, 2.0**1000, 1e307, 1.7e308]
-    )
+    @pytest.mark.parametrize("temperature", [5e-324, 1e-310, 1e-300, 1e-200, 1e200, 2.0**999, 2.0**1000, 1e307, 1.7e308])
     def test_extreme_temperatures_float64(self, temperature: float) -> None:
         """1 / T overflows where T is subnormal."""
         x = np.random.default_rng(2).uniform(-1, 1, (50, 65)) * min(temperature * 20, 1.7e308)
@@ -341,9 +336,7 @@ class TestTemperature:
         temperature = np.array([[1], [2], [3], [4], [5]])
         assert_same_bits(tersor.softmax(x, temperature.astype(kind)), tersor.softmax(x, temperature.astype(np.float64)))
 
-    @pytest.mark.parametrize(
-        "temperature", [2, np.float32(2), np.float64(2), np.int64(2), np.array(2.0), np.array([2.0])]
-    )
+    @pytest.mark.parametrize("temperature", [2, np.float32(2), np.float64(2), np.int64(2), np.array(2.0), np.array([2.0])])
     def test_scalars(self, temperature: Any) -> None:
         x = random_values((5, 40), FLOATS["float32"], special=np.array([], np.float32))
         assert_same_bits(tersor.softmax(x, temperature), tersor.softmax(x, 2.0))
@@ -365,9 +358,7 @@ class TestTemperature:
 
 
 class TestAxis:
-    @pytest.mark.parametrize(
-        "shape", [(7,), (5, 40), (3, 20, 9), (2, 3, 4, 17), (1, 1), (3, 1, 5), (600, 130)], ids=str
-    )
+    @pytest.mark.parametrize("shape", [(7,), (5, 40), (3, 20, 9), (2, 3, 4, 17), (1, 1), (3, 1, 5), (600, 130)], ids=str)
     def test_every_axis_in_every_layout(self, shape: tuple[int, ...], dtype: DType, each_level: Any) -> None:
         x = random_values(shape, dtype, special=logit_values(dtype))
         for axis in range(-len(shape), len(shape)):

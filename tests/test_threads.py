@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tersor
 from conftest import THREAD_COUNTS, needs_plain_build
 from layouts import assert_same_bits, bits
 from operations import OPERATIONS, case_name, cases
-
-import tersor
 from tersor import _core
 
 try:
@@ -86,8 +85,7 @@ class TestThreadCount:
     def test_a_large_hint_does_not_raise_it(self) -> None:
         cores = len(os.sched_getaffinity(0))
         assert (
-            int(assert_succeeds("print(tersor.get_num_threads())", TERSOR_NUM_THREADS=None, OMP_NUM_THREADS="500"))
-            <= cores
+            int(assert_succeeds("print(tersor.get_num_threads())", TERSOR_NUM_THREADS=None, OMP_NUM_THREADS="500")) <= cores
         )
 
     def test_threadpoolctl(self) -> None:
@@ -316,9 +314,7 @@ class TestForks:
                 wait(child(call))
             print('done')
         """
-        assert (
-            assert_succeeds(textwrap.dedent(FORK) + textwrap.dedent(code), 120, TERSOR_NUM_THREADS=str(count)) == "done"
-        )
+        assert assert_succeeds(textwrap.dedent(FORK) + textwrap.dedent(code), 120, TERSOR_NUM_THREADS=str(count)) == "done"
 
     def test_fork_while_another_thread_is_inside_a_call(self) -> None:
         code = """

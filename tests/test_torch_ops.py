@@ -148,9 +148,7 @@ def test_compile(name: str) -> None:
     operator, arguments = calls()[name]
     compiled = torch.compile(lambda *values: operator(*values), fullgraph=True, backend="aot_eager", dynamic=True)
     assert_equal(compiled(*arguments), operator(*arguments), name)
-    fewer = tuple(
-        value[:3] if isinstance(value, torch.Tensor) and value.shape[0] == 5 else value for value in arguments
-    )
+    fewer = tuple(value[:3] if isinstance(value, torch.Tensor) and value.shape[0] == 5 else value for value in arguments)
     assert_equal(compiled(*fewer), operator(*fewer), f"{name}, fewer rows")
 
 
@@ -170,9 +168,7 @@ def test_fake_tensors() -> None:
     for name, (operator, arguments) in calls().items():
         real = operator(*arguments)
         with FakeTensorMode() as mode:
-            fake = operator(
-                *[mode.from_tensor(value) if isinstance(value, torch.Tensor) else value for value in arguments]
-            )
+            fake = operator(*[mode.from_tensor(value) if isinstance(value, torch.Tensor) else value for value in arguments])
         for result, wanted in zip(
             fake if isinstance(fake, tuple) else (fake,), real if isinstance(real, tuple) else (real,), strict=True
         ):

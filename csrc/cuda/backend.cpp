@@ -34,7 +34,7 @@ struct DeviceState {
 std::array<DeviceState, kMostDevices> states;
 std::mutex preparing;
 
-// Once a device: its limits, and every kernel loaded and allowed its shared memory. An error is not kept: the next call tries again.
+// Once a device: its limits, and every kernel loaded and allowed its shared memory. After an error the next call tries again.
 const char* prepare(int device, DeviceState& state) noexcept {
   const std::scoped_lock lock(preparing);
   if (state.ready.load(std::memory_order_relaxed)) return nullptr;
@@ -66,9 +66,8 @@ const char* with_device(int device, Use use) noexcept {
 
 template <auto kLauncher, class Params>
 const char* run(const Params& params, void* stream, int device) noexcept {
-  return with_device(device, [&](const DeviceLimits& limits) noexcept {
-    return kLauncher(params, limits, static_cast<cudaStream_t>(stream));
-  });
+  return with_device(
+      device, [&](const DeviceLimits& limits) noexcept { return kLauncher(params, limits, static_cast<cudaStream_t>(stream)); });
 }
 
 const char* warm_up(int device) noexcept {

@@ -1,6 +1,6 @@
 #pragma once
-// Powers of two for softmax: 2**(x * rate) for a row's rate = log2(e) / T, scaled so that no intermediate overflows or is subnormal.
-// The scheme and the polynomials are those of cpu/exp2.h.
+// Powers of two for softmax: 2**(x * rate) for a row's rate = log2(e) / T, scaled so that no intermediate overflows or is
+// subnormal. The scheme and the polynomials are those of cpu/exp2.h.
 //
 // The argument is never rounded as a whole. With m the nearest integer to x * rate, x * rate - m is found by two fused steps with a
 // split in two, to about 2**-26 (2**-55 in float64), and 2**(x * rate - m) by a polynomial; m goes straight into the exponent bits.
@@ -17,9 +17,9 @@ struct Exp2Constants;
 template <>
 struct Exp2Constants<float> {
   static constexpr int kMantissaBits = 23;
-  static constexpr float kRounder = 0x1.8p23f;  // adding it leaves the nearest integer in the low mantissa bits
-  static constexpr float kHeadroom = 32;        // terms are multiplied by 2**kHeadroom: the smallest that matter stay normal
-  static constexpr float kOne = 0x1p32f;        // the term of 1
+  static constexpr float kRounder = 0x1.8p23f;   // adding it leaves the nearest integer in the low mantissa bits
+  static constexpr float kHeadroom = 32;         // terms are multiplied by 2**kHeadroom: the smallest that matter stay normal
+  static constexpr float kOne = 0x1p32f;         // the term of 1
   static constexpr float kLeastExponent = -152;  // smaller terms are below half of the least subnormal, once divided by the sum
   // Beyond it the row is shifted by its maximum instead: x - top is then exact (Sterbenz) for every term above kLeastExponent.
   static constexpr float kMostUnshifted = 1024;
@@ -47,10 +47,11 @@ TERSOR_HOST_DEVICE Math polynomial(const Math (&coefficient)[kCount], Math x) no
   return value;
 }
 
-// (2**fraction - 1) / fraction for |fraction| <= 1/2. 1 + fraction times it is minimax for the relative error, by the Remez exchange:
-// 2**-29.0 and 2**-58.2.
+// (2**fraction - 1) / fraction for |fraction| <= 1/2. 1 + fraction times it is minimax for the relative error, by the Remez
+// exchange: 2**-29.0 and 2**-58.2.
 TERSOR_HOST_DEVICE float slope_of_power(float fraction) noexcept {
-  constexpr float kCoefficients[] = {0x1.41d348p-13f, 0x1.5f456cp-10f, 0x1.3b2dbcp-7f, 0x1.c6aed4p-5f, 0x1.ebfbdap-3f, 0x1.62e430p-1f};
+  constexpr float kCoefficients[] = {0x1.41d348p-13f, 0x1.5f456cp-10f, 0x1.3b2dbcp-7f,
+                                     0x1.c6aed4p-5f,  0x1.ebfbdap-3f,  0x1.62e430p-1f};
   return polynomial(kCoefficients, fraction);
 }
 TERSOR_HOST_DEVICE double slope_of_power(double fraction) noexcept {
@@ -120,8 +121,8 @@ TERSOR_HOST_DEVICE Frame<Math> frame_for(Math top, const Rate<Math>& rate) noexc
   return {0, (position + Constants::kRounder) - Constants::kRounder, rate.prescale == 1};
 }
 
-// What terms relative to `from` are multiplied by to be relative to `to`; 0 where that is below 2**kLeastFactor. Between frames that
-// are not shifted it is a power of two, and rounds nothing.
+// What terms relative to `from` are multiplied by to be relative to `to`; 0 where that is below 2**kLeastFactor. Between frames
+// that are not shifted it is a power of two, and rounds nothing.
 template <class Math>
 TERSOR_HOST_DEVICE Math factor_between(const Frame<Math>& from, const Frame<Math>& to, const Rate<Math>& rate) noexcept {
   using Constants = Exp2Constants<Math>;

@@ -1,6 +1,6 @@
 #pragma once
-// The floating-point element types as kernels see them: bits in memory, the type that arithmetic happens in, and packets of 16 bytes,
-// the widest access of a thread.
+// The floating-point element types as kernels see them: bits in memory, the type that arithmetic happens in, and packets of 16
+// bytes, the widest access of a thread.
 
 #include "cuda/host_device.h"
 
@@ -82,7 +82,7 @@ TERSOR_HOST_DEVICE std::uint32_t narrow_pair(float low, float high) noexcept {
 struct Float32 {
   using Bits = std::uint32_t;
   using Math = float;
-  static constexpr int kPacket = 4;  // items in a packet
+  static constexpr int kPacket = 4;                               // items in a packet
   static constexpr Bits kNan = 0x7fc00000, kLowest = 0xff800000;  // quiet NaN, -inf
   static TERSOR_HOST_DEVICE void unpack(const Packet& packet, float (&value)[kPacket]) noexcept {
 #pragma unroll

@@ -96,9 +96,9 @@ class BlockGroup {
   Scratch* scratch_;
 };
 
-// The blocks of a cluster. Each tells its result to every other by a store into that one's shared memory. The cluster's first barrier
-// makes sure that the others have begun, which such a store asks for; the last one that their stores have landed, after which
-// nobody touches another's memory, so that a block may end.
+// The blocks of a cluster. Each tells its result to every other by a store into that one's shared memory. The cluster's first
+// barrier makes sure that the others have begun, which such a store asks for; the last one that their stores have landed, after
+// which nobody touches another's memory, so that a block may end.
 template <class Math>
 class ClusterGroup : public BlockGroup<Math> {
  public:
@@ -153,7 +153,8 @@ class ClusterGroup : public BlockGroup<Math> {
   int rank_, ranks_;
 };
 
-// Threads of one lane number in the warps of a block: 32 rows side by side, whose neighbours are closer in memory than a row's items.
+// Threads of one lane number in the warps of a block: 32 rows side by side, whose neighbours are closer in memory than a row's
+// items.
 template <class Math, int kWarps>
 class ColumnGroup {
  public:

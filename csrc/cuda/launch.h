@@ -18,13 +18,14 @@ inline const char* text_of(cudaError_t status) noexcept {
 struct Grid {
   std::int64_t blocks;
   int threads;
-  int ranks = 1;                 // blocks of a cluster
+  int ranks = 1;  // blocks of a cluster
   std::int64_t shared_bytes = 0;
 };
 
 // The kernel's task has a first_block, which its blocks count from.
 template <class Task, class... Parameters>
-const char* launch(void (*kernel)(Task, Parameters...), Task task, const Grid& grid, cudaStream_t stream, Parameters... parameters) noexcept {
+const char* launch(void (*kernel)(Task, Parameters...), Task task, const Grid& grid, cudaStream_t stream,
+                   Parameters... parameters) noexcept {
   constexpr std::int64_t kMostBlocks = std::int64_t{1} << 30;  // the limit is 2**31 - 1; clusters need a multiple of their size
   cudaLaunchAttribute cluster{};
   cluster.id = cudaLaunchAttributeClusterDimension;

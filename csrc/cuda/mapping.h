@@ -2,9 +2,9 @@
 // Which threads share a row, by its length: decided on the host, by plain arithmetic that host tests check.
 //
 //   lanes    2**n lanes of a warp each hold a few packets in registers
-//   slices   a block, or a cluster of up to 8, holds the row in shared memory (softmax); a block holds it in registers (quantize_int8)
-//   loop     a block reads a row of any length twice
-//   across   32 rows side by side in a warp, read twice: for rows whose neighbours are closer in memory than their items
+//   slices   a block, or a cluster of up to 8, holds the row in shared memory (softmax); a block holds it in registers
+//   (quantize_int8) loop     a block reads a row of any length twice across   32 rows side by side in a warp, read twice: for rows
+//   whose neighbours are closer in memory than their items
 
 #include <algorithm>
 
@@ -20,22 +20,22 @@ struct DeviceLimits {
 };
 
 inline constexpr int kReservedSharedBytes = 1024;
-inline constexpr int kLaneThreads = 128;     // of a block whose rows belong to lanes
-inline constexpr int kSliceThreads = 320;    // at most: three blocks a multiprocessor leave 64 registers a thread
-inline constexpr int kRegisterWarps = 18;    // at most: 112 registers a thread, 32 of them for the row
+inline constexpr int kLaneThreads = 128;   // of a block whose rows belong to lanes
+inline constexpr int kSliceThreads = 320;  // at most: three blocks a multiprocessor leave 64 registers a thread
+inline constexpr int kRegisterWarps = 16;  // at most: 128 registers a thread, 32 of them for the row
 inline constexpr int kLoopThreads = 512;
 inline constexpr int kAcrossWarps = 8;
 inline constexpr int kPruneThreads = 256;
-inline constexpr int kPrunePackets = 4;      // of a thread: 64 bytes in flight
+inline constexpr int kPrunePackets = 4;  // of a thread: 64 bytes in flight
 
 enum class MappingKind : std::uint8_t { kLanes, kSlices, kLoop, kAcross };
 
 struct Mapping {
   MappingKind kind;
-  int lanes_log2;  // kLanes
-  int choice;      // kLanes: which number of packets a lane holds
-  int threads;     // of a block
-  int ranks;       // blocks of a cluster
+  int lanes_log2;      // kLanes
+  int choice;          // kLanes: which number of packets a lane holds
+  int threads;         // of a block
+  int ranks;           // blocks of a cluster
   std::int64_t slots;  // packets that a block holds: kSlices
 };
 
@@ -58,7 +58,8 @@ template <std::size_t kChoices>
 bool map_to_lanes(std::int64_t packets, const int (&packets_of_a_lane)[kChoices], Mapping& mapping) noexcept {
   for (int choice = 0; choice < static_cast<int>(kChoices); ++choice) {
     if (packets > 32 * packets_of_a_lane[choice]) continue;
-    mapping = {MappingKind::kLanes, log2_at_least(ceil_div<std::int64_t>(packets, packets_of_a_lane[choice])), choice, kLaneThreads, 1, 0};
+    mapping = {
+        MappingKind::kLanes, log2_at_least(ceil_div<std::int64_t>(packets, packets_of_a_lane[choice])), choice, kLaneThreads, 1, 0};
     return true;
   }
   return false;

@@ -51,7 +51,8 @@ struct QuantizeRow {
   }
 };
 
-// --- a row in registers, of 2**lanes_log2 lanes or of a whole block ---------------------------------------------------------------
+// --- a row in registers, of 2**lanes_log2 lanes or of a whole block
+// ---------------------------------------------------------------
 
 template <class Format, int kPackets>
 __device__ __forceinline__ void load_all(const QuantizeRow<Format>& row, int first, int step, Packet (&raw)[kPackets]) {
@@ -89,7 +90,8 @@ __device__ __forceinline__ typename Format::Math finite_absmax(const QuantizeRow
 }
 
 template <class Format>
-__device__ __forceinline__ void store_codes(const QuantizeRow<Format>& row, int first, int step, const Int8Scale<typename Format::Math>& scale) {
+__device__ __forceinline__ void store_codes(const QuantizeRow<Format>& row, int first, int step,
+                                            const Int8Scale<typename Format::Math>& scale) {
   const int packets = row.w.packets();
 #pragma unroll 1
   for (int p = first; p < packets; p += step) row.store(p, scale.template codes<Format, false>(row.load(p)));
@@ -125,7 +127,7 @@ __global__ void __launch_bounds__(kLaneThreads, 4) quantize_lanes(QuantizeTask t
 inline constexpr int kBlockPackets = 8;
 
 template <class Format>
-__global__ void __launch_bounds__(kRegisterWarps * kWarp, 1) quantize_block(QuantizeTask task) {
+__global__ void __launch_bounds__(kRegisterWarps* kWarp, 1) quantize_block(QuantizeTask task) {
   using Math = typename Format::Math;
   const QuantizeRow<Format> row(task, task.first_block + blockIdx.x);
   const BlockGroup<Math> group(shared_memory());
@@ -137,7 +139,8 @@ __global__ void __launch_bounds__(kRegisterWarps * kWarp, 1) quantize_block(Quan
   store_all(row, thread(), threads(), raw, absmax, all_finite);
 }
 
-// --- rows read twice ----------------------------------------------------------------------------------------------------------------
+// --- rows read twice
+// ----------------------------------------------------------------------------------------------------------------
 
 template <class Format, class Group>
 __device__ __forceinline__ void quantize_in_two_reads(const QuantizeRow<Format>& row, const Group& group, int first, int step) {
@@ -153,12 +156,13 @@ __global__ void __launch_bounds__(kLoopThreads, 1) quantize_loop(QuantizeTask ta
 }
 
 template <class Format>
-__global__ void __launch_bounds__(kAcrossWarps * kWarp, 2) quantize_across(QuantizeTask task) {
+__global__ void __launch_bounds__(kAcrossWarps* kWarp, 2) quantize_across(QuantizeTask task) {
   const QuantizeRow<Format> row(task, (task.first_block + blockIdx.x) * kWarp + lane());
   quantize_in_two_reads(row, ColumnGroup<typename Format::Math, kAcrossWarps>(shared_memory()), warp(), kAcrossWarps);
 }
 
-// --- launching ----------------------------------------------------------------------------------------------------------------------
+// --- launching
+// ----------------------------------------------------------------------------------------------------------------------
 
 template <class Format>
 struct QuantizeKernels {
@@ -185,14 +189,13 @@ struct QuantizeKernels {
     const Mapping mapping = choose(params);
     switch (mapping.kind) {
       case MappingKind::kLanes:
-        return launch(kLanes[mapping.choice], task, {ceil_div<std::int64_t>(rows, kLaneThreads >> mapping.lanes_log2), kLaneThreads},
-                      stream, mapping.lanes_log2);
-      case MappingKind::kSlices:
-        return launch(quantize_block<Format>, task, {rows, mapping.threads, 1, kBlockBytes}, stream);
-      case MappingKind::kLoop:
-        return launch(quantize_loop<Format>, task, {rows, mapping.threads, 1, kBlockBytes}, stream);
+        return launch(kLanes[mapping.choice], task,
+                      {ceil_div<std::int64_t>(rows, kLaneThreads >> mapping.lanes_log2), kLaneThreads}, stream, mapping.lanes_log2);
+      case MappingKind::kSlices: return launch(quantize_block<Format>, task, {rows, mapping.threads, 1, kBlockBytes}, stream);
+      case MappingKind::kLoop: return launch(quantize_loop<Format>, task, {rows, mapping.threads, 1, kBlockBytes}, stream);
       case MappingKind::kAcross:
-        return launch(quantize_across<Format>, task, {ceil_div<std::int64_t>(rows, kWarp), mapping.threads, 1, kAcrossBytes}, stream);
+        return launch(quantize_across<Format>, task, {ceil_div<std::int64_t>(rows, kWarp), mapping.threads, 1, kAcrossBytes},
+                      stream);
     }
     return "no such mapping";
   }

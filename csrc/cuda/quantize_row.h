@@ -30,7 +30,9 @@ TERSOR_HOST_DEVICE Math max_finite(Math absmax, Math value) noexcept {
 
 // An integer up to 2**22 in magnitude in the low bits, half to even.
 TERSOR_HOST_DEVICE std::uint32_t nearest_integer(float value) noexcept { return bits_of(value + 0x1.8p23f); }
-TERSOR_HOST_DEVICE std::uint32_t nearest_integer(double value) noexcept { return static_cast<std::uint32_t>(bits_of(value + 0x1.8p52)); }
+TERSOR_HOST_DEVICE std::uint32_t nearest_integer(double value) noexcept {
+  return static_cast<std::uint32_t>(bits_of(value + 0x1.8p52));
+}
 
 template <class Math>
 class Int8Scale {

@@ -1,8 +1,8 @@
-// softmax: a row is read from memory once, as long as registers or shared memory can hold it. Its maximum is found while it comes in;
-// then its terms, which replace it where it is kept; then their sum; then it leaves. One exponential an entry.
+// softmax: a row is read from memory once, as long as registers or shared memory can hold it. Its maximum is found while it comes
+// in; then its terms, which replace it where it is kept; then their sum; then it leaves. One exponential an entry.
 //
-// Instructions an entry, counted in sm_90 machine code, against those that an H200 issues in the time of its bytes (GPU.md): bfloat16
-// about 25 of 27 (load and maximum 3.5, term and sum 16.6, share and store 5), float32 about 36 of 54.
+// Instructions an entry, counted in sm_90 machine code, against those that an H200 issues in the time of its bytes (GPU.md):
+// bfloat16 about 25 of 27 (load and maximum 3.5, term and sum 16.6, share and store 5), float32 about 36 of 54.
 
 #include "cuda/group.h"
 #include "cuda/launch.h"
@@ -64,7 +64,8 @@ __device__ __forceinline__ void terms_of(const Packet& packet, Math (&term)[Form
 }
 
 template <class Format>
-__device__ __forceinline__ Packet shares_of(const typename Format::Math (&term)[Format::kPacket], Share<typename Format::Math> share) {
+__device__ __forceinline__ Packet shares_of(const typename Format::Math (&term)[Format::kPacket],
+                                            Share<typename Format::Math> share) {
   typename Format::Math value[Format::kPacket];
 #pragma unroll
   for (int i = 0; i < Format::kPacket; ++i) value[i] = share(term[i]);
@@ -108,8 +109,8 @@ __global__ void __launch_bounds__(kLaneThreads, 3) softmax_lanes(SoftmaxTask<typ
 
 // --- a row in the shared memory of a block or a cluster ---------------------------------------------------------------------
 
-// The part of a row that a block keeps. A thread comes back to the packets that it brought, so that no barrier is needed; a packet of
-// float32 terms for 16-bit entries is kept in two halves, far apart, which keeps the banks free of conflicts.
+// The part of a row that a block keeps. A thread comes back to the packets that it brought, so that no barrier is needed; a packet
+// of float32 terms for 16-bit entries is kept in two halves, far apart, which keeps the banks free of conflicts.
 template <class Format>
 class Slice {
  public:
@@ -126,8 +127,8 @@ class Slice {
     } else {
 #pragma unroll
       for (int half = 0; half < 2; ++half)
-        memory_[slot + half * slots_] = {{bits_of(term[4 * half]), bits_of(term[4 * half + 1]), bits_of(term[4 * half + 2]),
-                                          bits_of(term[4 * half + 3])}};
+        memory_[slot + half * slots_] = {
+            {bits_of(term[4 * half]), bits_of(term[4 * half + 1]), bits_of(term[4 * half + 2]), bits_of(term[4 * half + 3])}};
     }
   }
   __device__ __forceinline__ void recall(int slot, Math (&term)[Format::kPacket]) const {
@@ -149,7 +150,8 @@ class Slice {
 };
 
 template <class Format>
-__device__ __forceinline__ typename Format::Math read_slice(const SoftmaxRow<Format>& row, const Slice<Format>& slice, int begin, int count) {
+__device__ __forceinline__ typename Format::Math read_slice(const SoftmaxRow<Format>& row, const Slice<Format>& slice, int begin,
+                                                            int count) {
   constexpr int kAtOnce = 4;
   typename Format::Math top = -kInfinity<typename Format::Math>;
   for (int slot = thread(); slot < count; slot += kAtOnce * threads()) {
@@ -215,7 +217,8 @@ __device__ __forceinline__ void each_packet(const Row& row, int first, int step,
   }
 }
 
-// The first read gives maximum and sum at once; at the limits of the temperature, where terms need the maximum, the sum takes one more.
+// The first read gives maximum and sum at once; at the limits of the temperature, where terms need the maximum, the sum takes one
+// more.
 template <class Format, class Group>
 __device__ __forceinline__ void softmax_in_two_reads(const SoftmaxRow<Format>& row, const Group& group, int first, int step) {
   using Row = SoftmaxRow<Format>;
@@ -266,7 +269,7 @@ __global__ void __launch_bounds__(kLoopThreads, 1) softmax_loop(SoftmaxTask<type
 }
 
 template <class Format>
-__global__ void __launch_bounds__(kAcrossWarps * kWarp, 2) softmax_across(SoftmaxTask<typename Format::Math> task) {
+__global__ void __launch_bounds__(kAcrossWarps* kWarp, 2) softmax_across(SoftmaxTask<typename Format::Math> task) {
   const SoftmaxRow<Format> row(task, (task.first_block + blockIdx.x) * kWarp + lane());
   softmax_in_two_reads(row, ColumnGroup<typename Format::Math, kAcrossWarps>(shared_memory()), warp(), kAcrossWarps);
 }
@@ -300,8 +303,8 @@ struct SoftmaxKernels {
     const std::int64_t rows = task.extent.rows;
     switch (mapping.kind) {
       case MappingKind::kLanes:
-        return launch(kLanes[mapping.choice], task, {ceil_div<std::int64_t>(rows, kLaneThreads >> mapping.lanes_log2), kLaneThreads},
-                      stream, mapping.lanes_log2);
+        return launch(kLanes[mapping.choice], task,
+                      {ceil_div<std::int64_t>(rows, kLaneThreads >> mapping.lanes_log2), kLaneThreads}, stream, mapping.lanes_log2);
       case MappingKind::kSlices:
         return launch(softmax_slices<Format>, task,
                       {rows * mapping.ranks, mapping.threads, mapping.ranks,

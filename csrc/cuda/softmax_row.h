@@ -1,5 +1,6 @@
 #pragma once
-// The arithmetic of one row of softmax, whichever threads share it: which limit its temperature is, its terms, their sum, the shares.
+// The arithmetic of one row of softmax, whichever threads share it: which limit its temperature is, its terms, their sum, the
+// shares.
 //
 // Error of a float32 result, in units of 2**-24 of it; float64 alike with 2**-53. Its own term: 1.65 at most (the last step of the
 // polynomial rounds by 1, the two of the fraction by 0.35 together, the steps before by 0.3). The sum: 0.65, since it includes what
@@ -127,8 +128,8 @@ class TermSum {
   Math high_ = kBase, low_ = 0;
 };
 
-// The terms of some entries, which are added to a sum too. For the narrow dtypes, whose own rounding is far coarser, terms are added in
-// pairs and without their rests: 2.5 instructions an entry instead of 8.
+// The terms of some entries, which are added to a sum too. For the narrow dtypes, whose own rounding is far coarser, terms are
+// added in pairs and without their rests: 2.5 instructions an entry instead of 8.
 template <bool kExact, class Math, int kCount, class TermOf>
 TERSOR_HOST_DEVICE void add_terms(const Math (&x)[kCount], Math (&value)[kCount], TermSum<Math>& sum, TermOf term_of) noexcept {
 #pragma unroll

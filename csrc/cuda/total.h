@@ -1,6 +1,6 @@
 #pragma once
-// The sum of a row, on its way across threads. float64 holds one of float32 terms with 29 bits to spare; one of float64 terms needs a second number for the
-// low parts. Adding is commutative to the bit, so that threads that exchange their sums agree.
+// The sum of a row, on its way across threads. float64 holds one of float32 terms with 29 bits to spare; one of float64 terms needs
+// a second number for the low parts. Adding is commutative to the bit, so that threads that exchange their sums agree.
 #include "cuda/host_device.h"
 
 namespace tersor::cuda {

@@ -51,7 +51,8 @@ void require_cpu(const char* op, const View& view) {
 }
 
 void require_packed_shape(const View& full, const View& packed, Columns columns) {
-  if (full.ndim == 0) throw ValueError(std::string(full.name) + " has no axis to pack along; it must have at least one dimension");
+  for (const View* view : {&packed, &full})
+    if (view->ndim == 0) throw ValueError(std::string(view->name) + " has no axis to pack along; it must have at least one dimension");
   View wanted = full;
   wanted.shape[full.ndim - 1] = items_for(columns, full.shape[full.ndim - 1]);
   if (!same_shape(wanted, packed))

@@ -13,8 +13,8 @@ std::atomic<const cuda::Backend*> registered{nullptr};
 
 cuda::Extent extent_of(const LoopPlan& plan) {
   if (plan.outer_ndim > cuda::kMaxOuterDims)
-    throw TypeError("a CUDA array may be strided along " + std::to_string(cuda::kMaxOuterDims) + " separate axes at most, and this one along " +
-                    std::to_string(plan.outer_ndim) + "; make it contiguous first");
+    throw TypeError("a CUDA array may be strided along " + std::to_string(cuda::kMaxOuterDims) +
+                    " separate axes at most, and this one along " + std::to_string(plan.outer_ndim) + "; make it contiguous first");
   cuda::Extent extent{plan.rows, plan.cols, plan.outer_ndim, {}};
   for (int i = 0; i < plan.outer_ndim; ++i) extent.outer_shape[i] = plan.outer_shape[i];
   return extent;
@@ -30,7 +30,8 @@ cuda::Rows rows_of(const LoopPlan& plan, int index) {
   cuda::Rows rows{operand.data, items(operand.item_stride_bytes), {}};
   for (int i = 0; i < plan.outer_ndim; ++i) rows.outer_stride[i] = items(operand.outer_stride_bytes[i]);
   if (!aligned && plan.rows > 0)
-    throw TypeError("a CUDA array's entries must lie at multiples of their size, and one operand's do not; make it contiguous first");
+    throw TypeError(
+        "a CUDA array's entries must lie at multiples of their size, and one operand's do not; make it contiguous first");
   return rows;
 }
 
@@ -45,7 +46,8 @@ void set_cuda_backend(const cuda::Backend* backend) { registered.store(backend, 
 const cuda::Backend& cuda_backend() {
   const cuda::Backend* backend = registered.load(std::memory_order_acquire);
   if (!backend)
-    throw ValueError("this build of tersor has no CUDA kernels; pass CPU arrays, or build with nvcc on the PATH (-DTERSOR_CUDA=ON)");
+    throw ValueError(
+        "this build of tersor has no CUDA kernels; pass CPU arrays, or build with nvcc on the PATH (-DTERSOR_CUDA=ON)");
   return *backend;
 }
 

@@ -17,7 +17,8 @@ void set_cuda_backend(const cuda::Backend* backend);
 const cuda::Backend& cuda_backend();
 
 // Each enqueues its kernel on `w.stream` (`x.stream`), on w's device, and returns at once. The plan's operands come in the order of
-// the comment; w is the first one's view. TypeError for strides that no kernel walks, ValueError with CUDA's text if a launch fails.
+// the comment; w is the first one's view. TypeError for strides that no kernel walks, ValueError with CUDA's text if a launch
+// fails.
 void launch_prune_threshold(const LoopPlan& plan, const View& w, std::uint64_t threshold_bits);  // w, out
 void launch_quantize_int8(const LoopPlan& plan, const View& w);                                  // w, q, scale
 void launch_softmax(const LoopPlan& plan, const View& x, double temperature);                    // x, out

@@ -20,12 +20,14 @@ def packed_shape(shape: Any, per_byte: int) -> tuple[int, ...]:
     return (*shape[:-1], -(-shape[-1] // per_byte)) if len(shape) else ()
 
 
-def unpacked_shape(shape: Any, cols: int) -> tuple[int, ...]:
-    """The last axis replaced by ``cols`` columns."""
+def unpacked_shape(shape: Any, cols: int, name: str) -> tuple[int, ...]:
+    """The last axis of the argument ``name`` replaced by ``cols`` columns."""
+    if not len(shape):
+        raise ValueError(f"{name} has no axis to unpack along; it must have at least one dimension")
     cols = _integer(cols, "cols")
     if cols < 0:
         raise ValueError(f"cols must be at least 0, got {cols}")
-    return (*shape[:-1], cols) if len(shape) else ()
+    return (*shape[:-1], cols)
 
 
 def reduced_shape(shape: Any, axis: int) -> tuple[int, ...]:

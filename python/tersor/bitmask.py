@@ -89,6 +89,6 @@ def unpack_mask(bits: Any, cols: int, *, out: Any = None) -> Any:
         _core.unpack_mask(bits, cols, out)
         return out
     framework = framework_of(bits, "bits")
-    filled = framework.empty(bits, unpacked_shape(bits.shape, cols), "bool")
+    filled = framework.empty(bits, unpacked_shape(bits.shape, cols, "bits"), "bool")
     _core.unpack_mask(bits, cols, filled)
     return framework.result(filled)

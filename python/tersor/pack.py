@@ -90,6 +90,6 @@ def unpack_int4(p: Any, cols: int, *, out: Any = None) -> Any:
         _core.unpack_int4(p, cols, out)
         return out
     framework = framework_of(p, "p")
-    filled = framework.empty(p, unpacked_shape(p.shape, cols), "int8")
+    filled = framework.empty(p, unpacked_shape(p.shape, cols, "p"), "int8")
     _core.unpack_int4(p, cols, filled)
     return framework.result(filled)

@@ -156,11 +156,13 @@ def dequantize_int8(q: Any, scale: Any, *, dtype: Any = None, out: Any = None) -
         _core.dequantize_int8(q, scale, out)
         return out
     framework = framework_of(q, "q")
-    if dtype is None:
-        # The scale's own dtype object spares looking its name up, which in NumPy takes 1 us.
-        dtype = scale.dtype if framework_of(scale, "scale") is framework else dtype_name(scale.dtype)
-    else:
+    if dtype is not None:
         dtype = floating_dtype_name(dtype)
+    elif framework_of(scale, "scale") is framework:
+        dtype = scale.dtype  # looking its name up would take 1 us in NumPy
+    else:
+        _core.check_array(scale, "scale")  # a dtype that tersor does not know has no name here
+        dtype = dtype_name(scale.dtype)
     filled = framework.empty_like(q, dtype)
     _core.dequantize_int8(q, scale, filled)
     return framework.result(filled)

@@ -130,7 +130,7 @@ def softmax(x: Array, temperature: ArrayLike = 1.0, axis: int = -1) -> Array:
     The temperature is a scalar, or an array that broadcasts to x with length 1 along ``axis``. T = 0 is the limit from
     above: the largest entries share 1 evenly. T = inf is the limit too: every entry but -inf gets the same. A row that
     holds NaN, or +inf at T > 0, or nothing but -inf, is NaN throughout. The kernels are within 2 ULP of this (float32,
-    float64), or within half an ULP of the narrower dtype plus 2 ULP of float32.
+    float64), or within 0.52 ULP (float16, bfloat16).
     """
     z = x.astype(np.float64)
     t = np.broadcast_to(np.asarray(temperature, np.float64), [1 if i == axis % x.ndim else n for i, n in enumerate(x.shape)])

@@ -34,7 +34,9 @@ class Check {
 
 inline std::mt19937_64 generator(20261124);
 
-inline std::int64_t random_below(std::int64_t bound) { return static_cast<std::int64_t>(generator() % static_cast<std::uint64_t>(bound)); }
+inline std::int64_t random_below(std::int64_t bound) {
+  return static_cast<std::int64_t>(generator() % static_cast<std::uint64_t>(bound));
+}
 
 inline int finish() {
   std::printf("%d passed, %d failed\n", passed, failed);

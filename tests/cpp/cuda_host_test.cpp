@@ -52,7 +52,8 @@ void test_widen(const Narrow& format) {
   }
 }
 
-// Every value, every midpoint between neighbours, and the floats just above and below: each must go to the nearer one, ties to even.
+// Every value, every midpoint between neighbours, and the floats just above and below: each must go to the nearer one, ties to
+// even.
 void test_narrow(const Narrow& format) {
   Check check("narrow: values, midpoints and their neighbours"), pairs("narrow_pair is narrow twice");
   const std::uint32_t infinity = ((1u << format.exponent_bits) - 1) << format.mantissa_bits;
@@ -60,7 +61,8 @@ void test_narrow(const Narrow& format) {
     for (const std::uint32_t sign : {0u, 0x8000u}) {
       const float signed_value = sign ? -value : value;
       const std::uint16_t got = format.narrow(signed_value);
-      check.that(got == (wanted | sign), "%s %a: %#x, wanted %#x", format.name, static_cast<double>(signed_value), got, wanted | sign);
+      check.that(got == (wanted | sign), "%s %a: %#x, wanted %#x", format.name, static_cast<double>(signed_value), got,
+                 wanted | sign);
       pairs.that(format.narrow_pair(signed_value, value) == (got | static_cast<std::uint32_t>(format.narrow(value)) << 16), "%s %a",
                  format.name, static_cast<double>(value));
     }
@@ -141,8 +143,8 @@ void check_prune(Check& check, const Bits* item, std::uint64_t least) {
   std::memcpy(&packet, item, sizeof packet);
   const Packet got = PruneThreshold<Bits>(least)(packet);
   for (int i = 0; i < static_cast<int>(sizeof packet / sizeof(Bits)); ++i)
-    check.that(item_of<Bits>(got, i) == prune_one(item[i], least), "%#llx, threshold %#llx, item %d", static_cast<unsigned long long>(item[i]),
-               static_cast<unsigned long long>(least), i);
+    check.that(item_of<Bits>(got, i) == prune_one(item[i], least), "%#llx, threshold %#llx, item %d",
+               static_cast<unsigned long long>(item[i]), static_cast<unsigned long long>(least), i);
 }
 
 void test_prune() {
@@ -180,7 +182,8 @@ int reference_code(Math x, Math scale) {
 void test_quick_codes() {
   Check check("quick codes are those of the correctly rounded quotient");
   for (int round = 0; round < 40000; ++round) {
-    const float significand = from_bits(0x3f800000u | static_cast<std::uint32_t>(round < 200 ? round * 41943 : random_below(1 << 23)));
+    const float significand =
+        from_bits(0x3f800000u | static_cast<std::uint32_t>(round < 200 ? round * 41943 : random_below(1 << 23)));
     const float absmax = std::ldexp(significand * 127, static_cast<int>(random_below(180)) - 90);
     const Int8Scale<float> scale(absmax);
     const auto code = [&](float x) {
@@ -208,12 +211,14 @@ void test_codes() {
     const Int8Scale<Math> scale(absmax);
     const Math wanted = absmax / 127 == 0 ? Math{1} : absmax / 127;
     check.that(scale.scale() == wanted, "scale for %g", double(absmax));
-    std::vector<Math> values = {0, absmax, absmax / 2, absmax / 3, Limits::infinity(), Limits::quiet_NaN(), Limits::max(), Limits::denorm_min()};
+    std::vector<Math> values = {
+        0, absmax, absmax / 2, absmax / 3, Limits::infinity(), Limits::quiet_NaN(), Limits::max(), Limits::denorm_min()};
     for (std::size_t i = 0, count = values.size(); i < count; ++i) values.push_back(-values[i]);
     for (const Math x : values)
       check.that(static_cast<std::int8_t>(scale.code(x)) == reference_code(x, wanted), "%g / %g: %d", double(x), double(wanted),
                  static_cast<std::int8_t>(scale.code(x)));
-    check.that(max_finite(absmax, Limits::quiet_NaN()) == absmax && max_finite(absmax, -Limits::infinity()) == absmax, "max_finite");
+    check.that(max_finite(absmax, Limits::quiet_NaN()) == absmax && max_finite(absmax, -Limits::infinity()) == absmax,
+               "max_finite");
   }
   check.that(low_bytes(0x101, 0xfff02, 0x3, 0xffffff04) == 0x04030201, "low_bytes");
 }
@@ -258,12 +263,14 @@ void test_packet_rows() {
           for (int i = 0; i < kPacket; ++i) {
             const int col = p * kPacket - phase + i;
             const bool present = col >= 0 && col < cols;
-            check.that(item_of<T>(packet, i) == (present ? static_cast<T>(origin + col * stride + 1) : T{0}), "load: start %d, cols %d", start, cols);
+            check.that(item_of<T>(packet, i) == (present ? static_cast<T>(origin + col * stride + 1) : T{0}),
+                       "load: start %d, cols %d", start, cols);
             if (present) copy[origin + col * stride] = static_cast<T>(200 + col);
           }
           Packet items{};
           for (int i = 0; i < kPacket; ++i) set_item(items, i, static_cast<T>(200 + p * kPacket - phase + i));
-          check.that(!row.is_whole(p) || (p * kPacket >= phase && p * kPacket - phase + kPacket <= cols), "is_whole: start %d, cols %d, packet %d", start, cols, p);
+          check.that(!row.is_whole(p) || (p * kPacket >= phase && p * kPacket - phase + kPacket <= cols),
+                     "is_whole: start %d, cols %d, packet %d", start, cols, p);
           row.store(p, items);
         }
         check.that(std::memcmp(memory, copy, sizeof memory) == 0, "store: start %d, cols %d, stride %d", start, cols, stride);
@@ -272,8 +279,10 @@ void test_packet_rows() {
 
 // --- mappings ----------------------------------------------------------------------------------------------------------------
 
-constexpr DeviceLimits kDevices[] = {
-    {108, 163 << 10, 164 << 10, false}, {84, 99 << 10, 100 << 10, false}, {132, 227 << 10, 228 << 10, true}, {188, 99 << 10, 100 << 10, true}};
+constexpr DeviceLimits kDevices[] = {{108, 163 << 10, 164 << 10, false},
+                                     {84, 99 << 10, 100 << 10, false},
+                                     {132, 227 << 10, 228 << 10, true},
+                                     {188, 99 << 10, 100 << 10, true}};
 
 void test_mappings() {
   Check lanes("lanes hold the row"), slices("slices hold the row within the device's limits"), registers("registers hold the row"),
@@ -283,23 +292,27 @@ void test_mappings() {
     Mapping mapping;
     if (map_to_lanes(packets, kPackets, mapping)) {
       const int held = kPackets[mapping.choice] << mapping.lanes_log2;
-      lanes.that(mapping.lanes_log2 <= 5 && held >= packets && held < 4 * packets + 4, "%lld packets", static_cast<long long>(packets));
+      lanes.that(mapping.lanes_log2 <= 5 && held >= packets && held < 4 * packets + 4, "%lld packets",
+                 static_cast<long long>(packets));
     } else {
       lanes.that(packets > 256, "%lld packets", static_cast<long long>(packets));
     }
     if (map_to_registers(packets, 8, mapping))
-      registers.that(mapping.threads % 32 == 0 && mapping.threads <= kRegisterWarps * 32 && mapping.threads * 8 >= packets, "%lld", static_cast<long long>(packets));
+      registers.that(mapping.threads % 32 == 0 && mapping.threads <= kRegisterWarps * 32 && mapping.threads * 8 >= packets, "%lld",
+                     static_cast<long long>(packets));
     for (const DeviceLimits& limits : kDevices)
       for (const std::int64_t rows : {1, 16, 1000})
         for (const int slot : {16, 32}) {
           if (!map_to_slices(rows, packets, slot, 700, limits, mapping)) {
-            slices.that(packets * slot > (limits.shared_bytes - 1000) * (limits.has_clusters ? 8 : 1), "refused %lld", static_cast<long long>(packets));
+            slices.that(packets * slot > (limits.shared_bytes - 1000) * (limits.has_clusters ? 8 : 1), "refused %lld",
+                        static_cast<long long>(packets));
             continue;
           }
           const bool fits = 700 + mapping.slots * slot <= limits.shared_bytes && mapping.slots * mapping.ranks >= packets;
           const bool legal = mapping.threads % 32 == 0 && mapping.threads >= 128 && mapping.threads <= kSliceThreads &&
                              (mapping.ranks & (mapping.ranks - 1)) == 0 && mapping.ranks <= (limits.has_clusters ? 8 : 1);
-          slices.that(fits && legal, "%lld packets of %d bytes: %d ranks, %d threads", static_cast<long long>(packets), slot, mapping.ranks, mapping.threads);
+          slices.that(fits && legal, "%lld packets of %d bytes: %d ranks, %d threads", static_cast<long long>(packets), slot,
+                      mapping.ranks, mapping.threads);
         }
     for (const std::int64_t rows : {1, 3, 100000}) {
       const PruneMapping pieces = map_prune(rows, packets);

@@ -61,14 +61,20 @@ void test_rates() {
     const Exact got = (static_cast<Exact>(rate.high) + static_cast<Exact>(rate.low)) * static_cast<Exact>(rate.prescale);
     // float32: 2 * 24 bits and the sign of the low part; less where the low part is subnormal.
     const Exact bound = std::fabs(wanted) * (sizeof(Math) == 4 ? (t > 0x1p100 ? 0x1p-32L : 0x1p-48L) : 0x1p-62L);
-    check.that(temperature.limit == Limit::kNone && std::fabs(got - wanted) <= bound, "T = %a: off by %Lg", t, std::fabs(got - wanted) / wanted);
+    check.that(temperature.limit == Limit::kNone && std::fabs(got - wanted) <= bound, "T = %a: off by %Lg", t,
+               std::fabs(got - wanted) / wanted);
   }
   const double inf = std::numeric_limits<double>::infinity();
   const struct {
     double t;
     Limit limit;
-  } limits[] = {{0, Limit::kZero}, {-0.0, Limit::kZero}, {inf, Limit::kUniform}, {-1, Limit::kInvalid}, {-inf, Limit::kInvalid},
-                {std::nan(""), Limit::kInvalid}, {5e-324, sizeof(Math) == 4 ? Limit::kSharp : Limit::kNone},
+  } limits[] = {{0, Limit::kZero},
+                {-0.0, Limit::kZero},
+                {inf, Limit::kUniform},
+                {-1, Limit::kInvalid},
+                {-inf, Limit::kInvalid},
+                {std::nan(""), Limit::kInvalid},
+                {5e-324, sizeof(Math) == 4 ? Limit::kSharp : Limit::kNone},
                 {1e308, sizeof(Math) == 4 ? Limit::kUniform : Limit::kNone}};
   for (const auto& [t, limit] : limits) check.that(temperature_from<Math>(t).limit == limit, "T = %g", t);
 }
@@ -80,7 +86,8 @@ Exact worst_term(int rounds) {
   constexpr double kReach = sizeof(Math) == 4 ? 100 : 700;  // in units of T: beyond, the result is subnormal
   Exact worst = 0;
   for (int round = 0; round < rounds; ++round) {
-    const double t = std::ldexp(uniform(1, 2), round % 4 ? static_cast<int>(random_below(16)) - 8 : static_cast<int>(random_below(140)) - 70);
+    const double t =
+        std::ldexp(uniform(1, 2), round % 4 ? static_cast<int>(random_below(16)) - 8 : static_cast<int>(random_below(140)) - 70);
     const double scale = std::ldexp(t, static_cast<int>(random_below(20)) - 4);
     const Math top = static_cast<Math>(uniform(-1, 1) * scale);
     if (!std::isfinite(top)) continue;
@@ -90,8 +97,10 @@ Exact worst_term(int rounds) {
     for (int k = 0; k < 64; ++k) {
       const Math x = k == 0 ? top : static_cast<Math>(static_cast<double>(top) - uniform(0, k % 2 ? kReach : 2.0) * t);
       const Math term = exp2.template term<false>(x).value;
-      if (frame.is_plain) check.that(exp2.template term<true>(x).value == term, "a plain term differs: x = %a, T = %a", double(x), t);
-      const Exact wanted = std::exp2(exact_exponent(static_cast<Exact>(x) - static_cast<Exact>(frame.shift), t, -double(frame.exponent)));
+      if (frame.is_plain)
+        check.that(exp2.template term<true>(x).value == term, "a plain term differs: x = %a, T = %a", double(x), t);
+      const Exact wanted =
+          std::exp2(exact_exponent(static_cast<Exact>(x) - static_cast<Exact>(frame.shift), t, -double(frame.exponent)));
       const Exact error = std::fabs(unscaled(term) - wanted) / wanted / static_cast<Exact>(std::numeric_limits<Math>::epsilon());
       worst = std::max(worst, error);
       check.that(error < 1, "x = %a, top = %a, T = %a: %Lg epsilon", double(x), double(top), t, error);
@@ -110,11 +119,12 @@ void test_factors() {
     const double spread = std::ldexp(t, static_cast<int>(random_below(16)) - 2);
     const Math a = static_cast<Math>(uniform(-1, 1) * spread), b = static_cast<Math>(static_cast<double>(a) + uniform(0, 60) * t);
     const Frame<Math> from = frame_for(a, rate), to = frame_for(b, rate);
-    const Exact exponent = exact_exponent(static_cast<Exact>(from.shift) - static_cast<Exact>(to.shift), t, double(from.exponent - to.exponent));
+    const Exact exponent =
+        exact_exponent(static_cast<Exact>(from.shift) - static_cast<Exact>(to.shift), t, double(from.exponent - to.exponent));
     const Exact got = static_cast<Exact>(factor_between(from, to, rate)), wanted = std::exp2(exponent);
     const bool vanishes = exponent < static_cast<Exact>(Exp2Constants<Math>::kLeastFactor) + 1 && got == 0;
-    check.that(vanishes || std::fabs(got - wanted) <= wanted * static_cast<Exact>(std::numeric_limits<Math>::epsilon()), "%a to %a, T = %a: %Lg, wanted %Lg",
-               double(a), double(b), t, got, wanted);
+    check.that(vanishes || std::fabs(got - wanted) <= wanted * static_cast<Exact>(std::numeric_limits<Math>::epsilon()),
+               "%a to %a, T = %a: %Lg, wanted %Lg", double(a), double(b), t, got, wanted);
     if (from.is_plain && to.is_plain) check.that(vanishes || std::frexp(got, new int) == 0.5L, "a power of two");
   }
 }
@@ -137,7 +147,8 @@ const RowCase kRows[] = {
     {"across zero", [](int i, int count) { return -3000 + 6000.0 * i / count; }},
     {"one high entry at the end", [](int i, int count) { return i == count - 1 ? 40.0 : uniform(0, 1); }},
     {"mostly -inf", [](int i, int) { return i % 7 ? -std::numeric_limits<double>::infinity() : uniform(-4, 4); }},
-    {"starts with -inf", [](int i, int count) { return 2 * i < count ? -std::numeric_limits<double>::infinity() : uniform(-4, 4); }},
+    {"starts with -inf",
+     [](int i, int count) { return 2 * i < count ? -std::numeric_limits<double>::infinity() : uniform(-4, 4); }},
 };
 
 // A row as a kernel takes it: `threads` threads, `kItems` entries at a time, sums combined in float64.
@@ -192,7 +203,8 @@ Exact test_rows(const char* name, int rounds) {
           const double t = round % 3 == 0 ? 1 : std::exp(uniform(-3, 3));
           const Exact error = worst_share<Math, kItems, kExact>(row, cols, threads, t, online);
           worst = std::max(worst, error);
-          check.that(error <= 2.8L, "%s, %s: %d columns, %d threads, T = %g, %s: %.3Lf ULP", name, row.name, cols, threads, t, online ? "two reads" : "one read", error);
+          check.that(error <= 2.8L, "%s, %s: %d columns, %d threads, T = %g, %s: %.3Lf ULP", name, row.name, cols, threads, t,
+                     online ? "two reads" : "one read", error);
         }
   return worst;
 }
@@ -250,7 +262,7 @@ int main(int argc, char** argv) {
   test_kinds<float>();
   test_kinds<double>();
   test_shares_of_few();
-  std::printf("largest errors: float32 terms %.3Lf epsilon, rows %.3Lf ULP, in pairs %.3Lf ULP; float64 terms %.3Lf, rows %.3Lf\n", term, row,
-              paired, wide_term, wide_row);
+  std::printf("largest errors: float32 terms %.3Lf epsilon, rows %.3Lf ULP, in pairs %.3Lf ULP; float64 terms %.3Lf, rows %.3Lf\n",
+              term, row, paired, wide_term, wide_row);
   return finish();
 }

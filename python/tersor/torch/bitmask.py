@@ -22,7 +22,7 @@ def _pack_mask(mask: Tensor) -> Tensor:
 
 
 def _fake_unpack_mask(bits: Tensor, cols: int) -> Tensor:
-    return bits.new_empty(unpacked_shape(bits.shape, cols), dtype=torch.bool)
+    return bits.new_empty(unpacked_shape(bits.shape, cols, "bits"), dtype=torch.bool)
 
 
 def _unpack_mask(bits: Tensor, cols: int) -> Tensor:

@@ -22,7 +22,7 @@ def _pack_int4(q: Tensor) -> Tensor:
 
 
 def _fake_unpack_int4(p: Tensor, cols: int) -> Tensor:
-    return p.new_empty(unpacked_shape(p.shape, cols), dtype=torch.int8)
+    return p.new_empty(unpacked_shape(p.shape, cols, "p"), dtype=torch.int8)
 
 
 def _unpack_int4(p: Tensor, cols: int) -> Tensor:

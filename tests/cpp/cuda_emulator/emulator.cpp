@@ -202,9 +202,9 @@ cudaError_t run(const cudaLaunchConfig_t& config, const void* kernel, const std:
   const unsigned ranks = config.numAttrs ? config.attrs[0].val.clusterDim.x : 1;
   const auto limit = shared_limit.find(kernel);
   const std::size_t most_shared = limit == shared_limit.end() ? 48 << 10 : static_cast<std::size_t>(limit->second);
-  const bool valid = config.gridDim.x >= 1 && config.gridDim.x <= 0x7fffffffu && config.blockDim.x >= 1 && config.blockDim.x <= 1024 &&
-                     config.blockDim.x % kWarp == 0 && config.dynamicSmemBytes <= most_shared && ranks <= 8 &&
-                     (ranks == 1 || device.major >= 9) && config.gridDim.x % ranks == 0;
+  const bool valid = config.gridDim.x >= 1 && config.gridDim.x <= 0x7fffffffu && config.blockDim.x >= 1 &&
+                     config.blockDim.x <= 1024 && config.blockDim.x % kWarp == 0 && config.dynamicSmemBytes <= most_shared &&
+                     ranks <= 8 && (ranks == 1 || device.major >= 9) && config.gridDim.x % ranks == 0;
   if (!valid) return cudaErrorInvalidValue;
   ++log.launches;
   log.blocks = config.gridDim.x;
