@@ -23,7 +23,7 @@ foreach(level IN LISTS TERSOR_CPU_LEVELS)
   string(JOIN " " flags ${TERSOR_FLAGS_${level}})
   check_cxx_compiler_flag("${flags}" TERSOR_COMPILER_HAS_${level})
   if(NOT TERSOR_COMPILER_HAS_${level})
-    message(FATAL_ERROR "the compiler does not take ${flags}: tersor needs GCC >= 11 or Clang >= 14")
+    message(FATAL_ERROR "the compiler does not take ${flags}: tersor needs GCC >= 12")
   endif()
 endforeach()
 

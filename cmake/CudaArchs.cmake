@@ -7,7 +7,8 @@ set(TERSOR_CUDA AUTO CACHE STRING "Build the CUDA kernels: AUTO, ON or OFF")
 set_property(CACHE TERSOR_CUDA PROPERTY STRINGS AUTO ON OFF)
 
 # A multiplication and an addition fuse only where the source says so: the host tests check the very operations that a GPU does.
-set(TERSOR_CUDA_FLAGS -fmad=false -Xfatbin=-compress-all)
+# -std here and not as CUDA_STANDARD: Debian 12's CMake does not know that CUDA 13 takes C++20.
+set(TERSOR_CUDA_FLAGS -std=c++20 -fmad=false -Xfatbin=-compress-all)
 
 # Compiles a C++20 kernel with nvcc itself: enable_language would end the configuration of a machine whose nvcc does not work.
 function(tersor_probe_nvcc nvcc reason_variable version_variable)
@@ -22,7 +23,7 @@ function(tersor_probe_nvcc nvcc reason_variable version_variable)
     set(${reason_variable} "${nvcc} is CUDA '${version}', and C++20 needs 12.0" PARENT_SCOPE)
     return()
   endif()
-  execute_process(COMMAND "${nvcc}" -std=c++20 ${TERSOR_CUDA_FLAGS} -c "${folder}/probe.cu" -o "${folder}/probe.o"
+  execute_process(COMMAND "${nvcc}" ${TERSOR_CUDA_FLAGS} -c "${folder}/probe.cu" -o "${folder}/probe.o"
     RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(result EQUAL 0)
     set(${reason_variable} "" PARENT_SCOPE)
@@ -69,23 +70,27 @@ function(tersor_add_cuda_module)
   if(NOT TERSOR_CUDA_FOUND)
     return()
   endif()
+  add_library(tersor_cuda_kernels OBJECT
+    csrc/cuda/prune.cu
+    csrc/cuda/quantize.cu
+    csrc/cuda/softmax.cu)
+  target_include_directories(tersor_cuda_kernels PRIVATE csrc)
+  target_compile_options(tersor_cuda_kernels PRIVATE ${TERSOR_CUDA_FLAGS} --threads=2)
+  set_target_properties(tersor_cuda_kernels PROPERTIES CUDA_VISIBILITY_PRESET hidden)
+  set_property(TARGET tersor_cuda_kernels PROPERTY CXX_STANDARD)  # unset: CMake would take it for CUDA's
+
   # NO_EXTRAS: no link-time optimization, which nvcc's objects cannot take part in.
   pybind11_add_module(_cuda MODULE NO_EXTRAS
     csrc/bind/cuda_module.cpp
     csrc/cuda/backend.cpp
-    csrc/cuda/prune.cu
-    csrc/cuda/quantize.cu
-    csrc/cuda/softmax.cu)
+    $<TARGET_OBJECTS:tersor_cuda_kernels>)
   target_include_directories(_cuda PRIVATE csrc)
   string(REPLACE ";" " " architectures "${CMAKE_CUDA_ARCHITECTURES}")
-  target_compile_definitions(_cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:TERSOR_CUDA_ARCHITECTURES="${architectures}">)
-  target_compile_options(_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:${TERSOR_CUDA_FLAGS}> $<$<COMPILE_LANGUAGE:CUDA>:--threads=2>
-    $<$<COMPILE_LANGUAGE:CXX>:-Wno-unknown-pragmas>)
+  target_compile_definitions(_cuda PRIVATE TERSOR_CUDA_ARCHITECTURES="${architectures}")
+  target_compile_options(_cuda PRIVATE -Wno-unknown-pragmas)
   # The runtime is linked statically and kept to ourselves: the module loads on machines without a driver, beside any other copy.
   target_link_libraries(_cuda PRIVATE CUDA::cudart_static tersor_warnings)
   target_link_options(_cuda PRIVATE LINKER:--exclude-libs,ALL $<$<CONFIG:Release>:LINKER:--strip-all>)
-  set_target_properties(_cuda PROPERTIES
-    CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_EXTENSIONS OFF CUDA_VISIBILITY_PRESET hidden CUDA_RUNTIME_LIBRARY None
-    LINKER_LANGUAGE CXX)
+  set_target_properties(_cuda PROPERTIES LINKER_LANGUAGE CXX)
   install(TARGETS _cuda DESTINATION tersor)
 endfunction()

@@ -87,9 +87,7 @@ def measure(model: Model, method: Method, folder: Path, budget_seconds: float) -
     like = next(iter(model.weights.values()))
     stored, others = read_model(path, like)
     operations = TimedOperations(tersor)
-    decoded = {
-        name: method.decode(operations, stored[name], tuple(weight.shape)) for name, weight in model.weights.items()
-    }
+    decoded = {name: method.decode(operations, stored[name], tuple(weight.shape)) for name, weight in model.weights.items()}
     expected = {name: method.expected(weight) for name, weight in numpy_weights.items()}
     for source, arrays, kind in (
         ("NumPy", by_numpy.decoded, np.ndarray),

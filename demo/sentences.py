@@ -57,9 +57,7 @@ class SentenceEncoder:
             for name, parameter in parameters.items()
             if parameter.ndim == 2 and parameter.dtype == torch.float32
         }
-        self.others: dict[str, Any] = {
-            name: parameter for name, parameter in parameters.items() if name not in self.weights
-        }
+        self.others: dict[str, Any] = {name: parameter for name, parameter in parameters.items() if name not in self.weights}
         self.embeddings = self.embed()
 
     def embed(self) -> NDArray[np.float32]:

@@ -24,7 +24,7 @@ PATH = Path(__file__).with_name("golden.json")
 
 # Enough for several chunks of 64 KiB in every dtype, rows that end within a group of lanes, rows shorter than one, one
 # long row.
-SHAPES: list[Shape] = [(41, 1021), (2003, 13), (1, 70_001)]
+SHAPES: list[Shape] = [(41, 1021), (2003, 13), (1, 300_017)]
 
 
 class CounterSource:

@@ -209,8 +209,8 @@ ROW_SIZES = sorted(
 
 
 def chunk_sizes(row_item_bytes: int) -> list[int]:
-    """Item counts around one and two chunks of 64 KiB, where `row_item_bytes` are read and written for an item."""
-    chunk = (64 << 10) // row_item_bytes
+    """Item counts around one and two chunks of 256 KiB, where `row_item_bytes` are read and written for an item."""
+    chunk = (256 << 10) // row_item_bytes
     return [chunk - 1, chunk, chunk + 1, 2 * chunk - 513, 2 * chunk + 511, 2 * chunk + 17]
 
 

@@ -1,8 +1,8 @@
 // Bandwidth probes: how fast this machine moves bytes when nothing is computed. They are the floor that every operation is
 // measured against, so they share no code with the library.
 //
-// Each is plain on purpose: contiguous parts in order, full vectors, no software prefetch. A better access pattern may beat it, which
-// is why some goals lie below 1.0.
+// Each is plain on purpose: contiguous parts in order, full vectors, no software prefetch. A better access pattern may beat it,
+// which is why some goals lie below 1.0.
 
 #include <algorithm>
 #include <atomic>
@@ -248,5 +248,4 @@ double probe_mix(std::byte* source, std::size_t source_bytes, std::byte* target,
                  int threads, int passes) {
   return run({streaming ? mix<StreamingStore> : mix<OrdinaryStore>, source, source_bytes, target, target_bytes}, threads, passes);
 }
-
 }

@@ -33,8 +33,6 @@ constexpr const char* name_of(DType dtype) noexcept {
 }
 
 // The type that arithmetic on `dtype` happens in: float64 stays, every narrower float widens to float32.
-constexpr DType arithmetic_dtype(DType dtype) noexcept {
-  return dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
-}
+constexpr DType arithmetic_dtype(DType dtype) noexcept { return dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32; }
 
 }  // namespace tersor

@@ -43,9 +43,9 @@ struct Job {
   int wanted_workers;
   std::atomic<std::int64_t> next{0};
   std::atomic<bool> stopped{false};
-  int workers_inside = 0;  // guarded by the pool's mutex
+  int workers_inside = 0;              // guarded by the pool's mutex
   std::exception_ptr error = nullptr;  // guarded by the pool's mutex
-  Job* following = nullptr;  // guarded by the pool's mutex
+  Job* following = nullptr;            // guarded by the pool's mutex
 
   bool exhausted() const noexcept {
     return stopped.load(std::memory_order_relaxed) || next.load(std::memory_order_relaxed) >= chunks;

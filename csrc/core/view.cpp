@@ -67,7 +67,8 @@ bool may_overlap(const View& a, const View& b) noexcept {
   // an item apart on both sides, the elements never meet.
   const std::int64_t period = stride_gcd(b, stride_gcd(a, 0));
   if (period == 0) return true;
-  const auto distance = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(b.data) - reinterpret_cast<std::uintptr_t>(a.data));
+  const auto distance =
+      static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(b.data) - reinterpret_cast<std::uintptr_t>(a.data));
   const std::int64_t residue = ((distance % period) + period) % period;
   return residue < item_size(a.dtype) || period - residue < item_size(b.dtype);
 }
@@ -85,8 +86,8 @@ View broadcast(const View& view, const View& like) {
     if (spread.ndim < 0) break;
   }
   if (missing < 0 || spread.ndim < 0)
-    throw ValueError(std::string(view.name) + " has shape " + shape_text(view) + ", which does not broadcast to the shape of " + like.name +
-                     ", " + shape_text(like));
+    throw ValueError(std::string(view.name) + " has shape " + shape_text(view) + ", which does not broadcast to the shape of " +
+                     like.name + ", " + shape_text(like));
   return spread;
 }
 

@@ -22,9 +22,8 @@ void pack_mask(ConstRows mask, Rows bits, Extent extent, Store) noexcept {
       const std::uint64_t word = bits_of(truth(load<64>(from + i)));
       std::memcpy(to + i / 8, &word, sizeof word);
     }
-    map_bits(to + i / 8, extent.cols - i, [=](std::int64_t k, auto lanes) TERSOR_LAMBDA {
-      return bits_of(truth(load(from + i + k, lanes)));
-    });
+    map_bits(to + i / 8, extent.cols - i,
+             [=](std::int64_t k, auto lanes) TERSOR_LAMBDA { return bits_of(truth(load(from + i + k, lanes))); });
   }
 }
 
@@ -32,9 +31,8 @@ void unpack_mask(ConstRows bits, Rows mask, Extent extent, Store mode) noexcept 
   for (std::int64_t r = 0; r < extent.rows; ++r) {
     const std::uint8_t* from = bits.row<std::uint8_t>(r);
     std::int8_t* to = mask.row<std::int8_t>(r);
-    const auto expand = [=](std::int64_t i, auto lanes) TERSOR_LAMBDA {
-      return mask_of_bits(load_bits(from, i, lanes)) & splat<std::int8_t>(1);
-    };
+    const auto expand = [=](std::int64_t i, auto lanes)
+                            TERSOR_LAMBDA { return mask_of_bits(load_bits(from, i, lanes)) & splat<std::int8_t>(1); };
     // Columns before the first whole line of the output; then a word of bits makes a line of bytes.
     std::int64_t i = mode == Store::kStreaming ? items_to_line(to) : 0;
     if (i > extent.cols) i = extent.cols;

@@ -27,14 +27,8 @@ struct Exp2Constants<float> {
   static constexpr float kCoefficients[kTerms] = {0x1.3b2468p-7f, 0x1.c6be34p-5f, 0x1.ebfbe0p-3f, 0x1.62e430p-1f};
   alignas(64) static constexpr float kEighths[8] = {0x1p+0f,        0x1.172b84p+0f, 0x1.306fe0p+0f, 0x1.4bfdaep+0f,
                                                     0x1.6a09e6p+0f, 0x1.8ace54p+0f, 0x1.ae89fap+0f, 0x1.d5818ep+0f};
-  alignas(64) static constexpr float kEighthsRest[8] = {0,
-                                                        -0x1.c15742p-27f,
-                                                        0x1.4636e2p-25f,
-                                                        -0x1.593abcp-25f,
-                                                        0x1.9fcef4p-26f,
-                                                        0x1.15506ep-27f,
-                                                        -0x1.a94b14p-26f,
-                                                        -0x1.822dbcp-27f};
+  alignas(64) static constexpr float kEighthsRest[8] = {
+      0, -0x1.c15742p-27f, 0x1.4636e2p-25f, -0x1.593abcp-25f, 0x1.9fcef4p-26f, 0x1.15506ep-27f, -0x1.a94b14p-26f, -0x1.822dbcp-27f};
 };
 
 template <>
@@ -177,8 +171,8 @@ class PowerSum {
 
 // --- for 16-bit results ----------------------------------------------------------------------------------------------------
 
-// Half of the operations, for results of 8 or 11 bits: a polynomial alone, on [-1/2, 1/2], rounded where it falls. The relative error
-// is 2**-18 (minimax, degree 4). The constant term is not 1: it need not be.
+// Half of the operations, for results of 8 or 11 bits: a polynomial alone, on [-1/2, 1/2], rounded where it falls. The relative
+// error is 2**-18 (minimax, degree 4). The constant term is not 1: it need not be.
 class CoarseExp2 {
  public:
   TERSOR_INLINE CoarseExp2(Rate<float> rate, Exp2Frame<float> frame) noexcept

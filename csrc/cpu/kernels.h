@@ -86,7 +86,7 @@ enum class SoftmaxLimit : std::uint8_t { kNone, kOneHot, kUniform };
 constexpr SoftmaxLimit softmax_limit(DType dtype, double temperature) noexcept {
   const bool is_float64 = dtype == DType::kFloat64;
   if (temperature <= (is_float64 ? 0 : 0x1p-180)) return SoftmaxLimit::kOneHot;
-  return temperature >= (is_float64 ? 0x1p1000 : 0x1p180) ? SoftmaxLimit::kUniform : SoftmaxLimit::kNone;
+  return temperature >= (is_float64 ? __builtin_huge_val() : 0x1p180) ? SoftmaxLimit::kUniform : SoftmaxLimit::kNone;
 }
 
 inline constexpr std::int64_t kSoftmaxBlock = 1024;
@@ -95,8 +95,8 @@ constexpr std::int64_t softmax_blocks(std::int64_t cols) noexcept { return (cols
 struct SoftmaxKernels {
   // scratch: 64-byte aligned, softmax_scratch_bytes(dtype, cols).
   using Softmax = void(ConstRows x, ConstRows temperature, Rows out, Extent extent, std::byte* scratch, Store store) noexcept;
-  // The same in three steps, for rows too long for scratch, or that several threads share, away from the limits: pieces of whole blocks are measured, the
-  // blocks of a row become one, and pieces are written. The bits are those of softmax.
+  // The same in three steps, for rows too long for scratch, or that several threads share, away from the limits: pieces of whole
+  // blocks are measured, the blocks of a row become one, and pieces are written. The bits are those of softmax.
   using MeasurePiece = void(const std::byte* x, double temperature, std::int64_t cols, SoftmaxBlock* blocks) noexcept;
   using JoinBlocks = SoftmaxBlock(const SoftmaxBlock* blocks, std::int64_t count, double temperature) noexcept;
   using WritePiece = void(const std::byte* x, double temperature, SoftmaxBlock row, std::byte* out, std::int64_t cols,
@@ -121,13 +121,13 @@ const QuantizeKernels& quantize_kernels();
 const PackKernels& pack_kernels();
 const SoftmaxKernels& softmax_kernels();
 
-#define TERSOR_DECLARE_LEVEL(level)               \
-  namespace level {                               \
-  extern const PruneKernels prune_kernels;        \
-  extern const BitmaskKernels bitmask_kernels;    \
-  extern const QuantizeKernels quantize_kernels;  \
-  extern const PackKernels pack_kernels;          \
-  extern const SoftmaxKernels softmax_kernels;    \
+#define TERSOR_DECLARE_LEVEL(level)              \
+  namespace level {                              \
+  extern const PruneKernels prune_kernels;       \
+  extern const BitmaskKernels bitmask_kernels;   \
+  extern const QuantizeKernels quantize_kernels; \
+  extern const PackKernels pack_kernels;         \
+  extern const SoftmaxKernels softmax_kernels;   \
   }
 #if defined(__aarch64__)
 TERSOR_DECLARE_LEVEL(neon)

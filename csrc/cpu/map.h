@@ -17,8 +17,8 @@ TERSOR_INLINE std::int64_t items_to_line(const T* to) noexcept {
   return past ? (64 - past) / static_cast<std::int64_t>(sizeof(T)) : 0;
 }
 
-// out[i] = compute(i, lanes): lanes is Full for whole groups, Partial for the last few. Reads what it writes only at the same place,
-// so that out may be an input.
+// out[i] = compute(i, lanes): lanes is Full for whole groups, Partial for the last few. Reads what it writes only at the same
+// place, so that out may be an input.
 template <class T, class Compute>
 TERSOR_INLINE void map_few(T* out, std::int64_t begin, std::int64_t end, Compute compute) noexcept {
   std::int64_t i = begin;
@@ -113,7 +113,8 @@ TERSOR_INLINE std::uint32_t load_bits(const std::uint8_t* from, std::int64_t col
 }
 TERSOR_INLINE std::uint32_t load_bits(const std::uint8_t* from, std::int64_t col, Partial lanes) noexcept {
   std::uint32_t bits = 0;
-  for (std::int64_t i = 0; i <= (col % 8 + lanes.count - 1) / 8; ++i) bits |= static_cast<std::uint32_t>(from[col / 8 + i]) << (8 * i);
+  for (std::int64_t i = 0; i <= (col % 8 + lanes.count - 1) / 8; ++i)
+    bits |= static_cast<std::uint32_t>(from[col / 8 + i]) << (8 * i);
   return (bits >> (col % 8)) & 0xffff;
 }
 

@@ -44,7 +44,8 @@ TERSOR_INLINE void unpack_few(const std::uint8_t* from, std::uint8_t* to, std::i
 }
 
 // Columns before the output of a row is aligned, where there are few enough and they fill whole bytes; else -1: not streamed.
-TERSOR_INLINE std::int64_t head_columns(const std::uint8_t* to, Store mode, std::int64_t columns_per_byte, std::int64_t cols) noexcept {
+TERSOR_INLINE std::int64_t head_columns(const std::uint8_t* to, Store mode, std::int64_t columns_per_byte,
+                                        std::int64_t cols) noexcept {
   if (mode != Store::kStreaming) return -1;
   const std::int64_t head = items_to_line(to) * columns_per_byte % 64;
   return head % 2 == 0 && head < cols ? head : -1;

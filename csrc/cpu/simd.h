@@ -5,8 +5,8 @@
 // Arithmetic, comparison and selection are GCC vector extensions and stand here; what these lack (conversions that narrow or widen,
 // fused multiply-add, rounding, movemask, streaming stores) is a function on Lanes in the level's own header.
 //
-// This header and all that it includes are compiled with instruction-set flags: nothing but what lies in the level's namespace may be
-// defined inline, or the linker might keep an AVX-512 copy of a function that the whole module calls.
+// This header and all that it includes are compiled with instruction-set flags: nothing but what lies in the level's namespace may
+// be defined inline, or the linker might keep an AVX-512 copy of a function that the whole module calls.
 
 #include <cstddef>
 #include <cstdint>
@@ -58,13 +58,25 @@ using U16x32 = Lanes<std::uint16_t, 32>;
 template <int kBytes>
 struct IntegerOfSize;
 template <>
-struct IntegerOfSize<1> { using Signed = std::int8_t; using Unsigned = std::uint8_t; };
+struct IntegerOfSize<1> {
+  using Signed = std::int8_t;
+  using Unsigned = std::uint8_t;
+};
 template <>
-struct IntegerOfSize<2> { using Signed = std::int16_t; using Unsigned = std::uint16_t; };
+struct IntegerOfSize<2> {
+  using Signed = std::int16_t;
+  using Unsigned = std::uint16_t;
+};
 template <>
-struct IntegerOfSize<4> { using Signed = std::int32_t; using Unsigned = std::uint32_t; };
+struct IntegerOfSize<4> {
+  using Signed = std::int32_t;
+  using Unsigned = std::uint32_t;
+};
 template <>
-struct IntegerOfSize<8> { using Signed = std::int64_t; using Unsigned = std::uint64_t; };
+struct IntegerOfSize<8> {
+  using Signed = std::int64_t;
+  using Unsigned = std::uint64_t;
+};
 template <class T>
 using SignedOf = typename IntegerOfSize<sizeof(T)>::Signed;
 template <class T>
@@ -85,7 +97,7 @@ TERSOR_INLINE Lanes<T, N> splat(T value) noexcept {
 
 template <class To, class From, int N>
 TERSOR_INLINE auto bit_cast(Lanes<From, N> from) noexcept {
-  using Result = Lanes<To, N * static_cast<int>(sizeof(From)) / static_cast<int>(sizeof(To))>;
+  using Result = Lanes<To, N* static_cast<int>(sizeof(From)) / static_cast<int>(sizeof(To))>;
   Result to;
   for (int r = 0; r < Result::kRegisters; ++r) to.reg[r] = reinterpret_cast<typename Result::Register>(from.reg[r]);
   return to;

@@ -97,8 +97,7 @@ TERSOR_INLINE F64 promote_f64(F32 a) noexcept {
 }
 TERSOR_INLINE F32 demote_f32(F64 a) noexcept {
   F32 narrow;
-  for (int r = 0; r < 2; ++r)
-    narrow.reg[r] = _mm256_set_m128(_mm256_cvtpd_ps(a.reg[2 * r + 1]), _mm256_cvtpd_ps(a.reg[2 * r]));
+  for (int r = 0; r < 2; ++r) narrow.reg[r] = _mm256_set_m128(_mm256_cvtpd_ps(a.reg[2 * r + 1]), _mm256_cvtpd_ps(a.reg[2 * r]));
   return narrow;
 }
 

@@ -76,9 +76,7 @@ TERSOR_INLINE std::uint32_t bits_of(I64 mask) noexcept {
          static_cast<std::uint32_t>(_mm512_movepi64_mask((__m512i)mask.reg[1])) << 8;
 }
 TERSOR_INLINE std::uint64_t bits_of(I8x64 mask) noexcept { return _mm512_movepi8_mask((__m512i)mask.reg[0]); }
-TERSOR_INLINE I8 mask_of_bits(std::uint32_t bits) noexcept {
-  return {{(I8::Register)_mm_movm_epi8(static_cast<__mmask16>(bits))}};
-}
+TERSOR_INLINE I8 mask_of_bits(std::uint32_t bits) noexcept { return {{(I8::Register)_mm_movm_epi8(static_cast<__mmask16>(bits))}}; }
 TERSOR_INLINE I8x64 mask_of_bits_64(std::uint64_t bits) noexcept { return {{(I8x64::Register)_mm512_movm_epi8(bits)}}; }
 
 TERSOR_INLINE U16x32 promote_u16(U8x32 a) noexcept { return {{(U16x32::Register)_mm512_cvtepu8_epi16((__m256i)a.reg[0])}}; }
@@ -135,8 +133,7 @@ TERSOR_INLINE void store(T* to, Lanes<T> from, Partial lanes) noexcept {
   } else if constexpr (sizeof(T) == 4) {
     _mm512_mask_storeu_epi32(to, static_cast<__mmask16>(mask), (__m512i)from.reg[0]);
   } else {
-    for (int r = 0; r < 2; ++r)
-      _mm512_mask_storeu_epi64(to + 8 * r, static_cast<__mmask8>(mask >> (8 * r)), (__m512i)from.reg[r]);
+    for (int r = 0; r < 2; ++r) _mm512_mask_storeu_epi64(to + 8 * r, static_cast<__mmask8>(mask >> (8 * r)), (__m512i)from.reg[r]);
   }
 }
 template <class T>
@@ -149,8 +146,8 @@ TERSOR_INLINE Lanes<T> fill_absent(Lanes<T> value, Partial lanes, T fill) noexce
   } else {
     static_assert(sizeof(T) == 8);
     for (int r = 0; r < 2; ++r)
-      value.reg[r] = (typename Lanes<T>::Register)_mm512_mask_mov_epi64((__m512i)other.reg[r], static_cast<__mmask8>(mask >> (8 * r)),
-                                                                        (__m512i)value.reg[r]);
+      value.reg[r] = (typename Lanes<T>::Register)_mm512_mask_mov_epi64(
+          (__m512i)other.reg[r], static_cast<__mmask8>(mask >> (8 * r)), (__m512i)value.reg[r]);
   }
   return value;
 }

@@ -1,8 +1,8 @@
 #pragma once
 // The baseline (x86-64-v2, SSE4.2): what vector extensions lack, on 16-byte registers. Included by simd.h alone.
 //
-// There is no fused multiply-add here. The C library's fma is correctly rounded on every machine, so the bits are those of the other
-// levels, about 17 times slower: x86 without FMA was last sold in 2013.
+// There is no fused multiply-add here. The C library's fma is correctly rounded on every machine, so the bits are those of the
+// other levels, about 17 times slower.
 
 #include <immintrin.h>
 
@@ -45,7 +45,8 @@ template <>
 TERSOR_INLINE I32 promote<std::int32_t>(I8 a) noexcept {
   const __m128i bytes = (__m128i)a.reg[0];
   return {{(I32::Register)_mm_cvtepi8_epi32(bytes), (I32::Register)_mm_cvtepi8_epi32(_mm_srli_si128(bytes, 4)),
-           (I32::Register)_mm_cvtepi8_epi32(_mm_srli_si128(bytes, 8)), (I32::Register)_mm_cvtepi8_epi32(_mm_srli_si128(bytes, 12))}};
+           (I32::Register)_mm_cvtepi8_epi32(_mm_srli_si128(bytes, 8)),
+           (I32::Register)_mm_cvtepi8_epi32(_mm_srli_si128(bytes, 12))}};
 }
 template <>
 TERSOR_INLINE I64 promote<std::int64_t>(I8 a) noexcept {
@@ -53,7 +54,8 @@ TERSOR_INLINE I64 promote<std::int64_t>(I8 a) noexcept {
   return {{(I64::Register)_mm_cvtepi8_epi64(bytes), (I64::Register)_mm_cvtepi8_epi64(_mm_srli_si128(bytes, 2)),
            (I64::Register)_mm_cvtepi8_epi64(_mm_srli_si128(bytes, 4)), (I64::Register)_mm_cvtepi8_epi64(_mm_srli_si128(bytes, 6)),
            (I64::Register)_mm_cvtepi8_epi64(_mm_srli_si128(bytes, 8)), (I64::Register)_mm_cvtepi8_epi64(_mm_srli_si128(bytes, 10)),
-           (I64::Register)_mm_cvtepi8_epi64(_mm_srli_si128(bytes, 12)), (I64::Register)_mm_cvtepi8_epi64(_mm_srli_si128(bytes, 14))}};
+           (I64::Register)_mm_cvtepi8_epi64(_mm_srli_si128(bytes, 12)),
+           (I64::Register)_mm_cvtepi8_epi64(_mm_srli_si128(bytes, 14))}};
 }
 
 TERSOR_INLINE I8 demote(I16 a) noexcept { return {{(I8::Register)_mm_packs_epi16((__m128i)a.reg[0], (__m128i)a.reg[1])}}; }
@@ -129,5 +131,5 @@ TERSOR_INLINE void stream(T* to, Lanes<T, N> lanes) noexcept {
 
 }  // namespace tersor::cpu::TERSOR_LEVEL
 
-#include "cpu/simd_half_integer.h"
 #include "cpu/simd_buffer.h"
+#include "cpu/simd_half_integer.h"

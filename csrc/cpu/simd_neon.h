@@ -123,7 +123,8 @@ TERSOR_INLINE std::uint32_t bits_of(I8 mask) noexcept {
 }
 TERSOR_INLINE I8 mask_of_bits(std::uint32_t bits) noexcept {
   const uint8x16_t own_bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201ull));
-  const uint8x16_t spread = vcombine_u8(vdup_n_u8(static_cast<std::uint8_t>(bits)), vdup_n_u8(static_cast<std::uint8_t>(bits >> 8)));
+  const uint8x16_t spread =
+      vcombine_u8(vdup_n_u8(static_cast<std::uint8_t>(bits)), vdup_n_u8(static_cast<std::uint8_t>(bits >> 8)));
   return {{(I8::Register)vreinterpretq_s8_u8(vtstq_u8(spread, own_bit))}};
 }
 
@@ -167,5 +168,5 @@ TERSOR_INLINE void prefetch(const void* from) noexcept { __builtin_prefetch(from
 
 }  // namespace tersor::cpu::TERSOR_LEVEL
 
-#include "cpu/simd_half_integer.h"
 #include "cpu/simd_buffer.h"
+#include "cpu/simd_half_integer.h"

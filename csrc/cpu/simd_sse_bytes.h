@@ -14,8 +14,8 @@ TERSOR_INLINE std::uint32_t bits_of(I8 mask) noexcept {
 }
 
 TERSOR_INLINE I8 mask_of_bits(std::uint32_t bits) noexcept {
-  const __m128i spread = _mm_shuffle_epi8(_mm_cvtsi32_si128(static_cast<int>(bits)),
-                                          _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1));
+  const __m128i spread =
+      _mm_shuffle_epi8(_mm_cvtsi32_si128(static_cast<int>(bits)), _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1));
   const __m128i own_bit = _mm_set1_epi64x(static_cast<long long>(0x8040201008040201ull));
   return {{(I8::Register)_mm_cmpeq_epi8(_mm_and_si128(spread, own_bit), own_bit)}};
 }

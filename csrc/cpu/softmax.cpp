@@ -58,9 +58,9 @@ TERSOR_OUTLINE void softmax_row_limit(Row<Storage> row, SoftmaxLimit limit) noex
 // output runs `head` columns ahead, where its streaming stores are aligned. Lines are asked for two blocks before they are needed
 // (one or four: 1.2 to 1.8 times the time).
 template <bool kStreams, class Storage>
-TERSOR_OUTLINE Sum exchange_terms(typename Storage::Bits* out, std::int64_t head, const Factor factor, const typename Storage::Bits* x,
-                                  const Rate<typename Storage::Math> rate, const Exp2Frame<typename Storage::Math> frame,
-                                  typename Storage::Math* kept) noexcept {
+TERSOR_OUTLINE Sum exchange_terms(typename Storage::Bits* out, std::int64_t head, const Factor factor,
+                                  const typename Storage::Bits* x, const Rate<typename Storage::Math> rate,
+                                  const Exp2Frame<typename Storage::Math> frame, typename Storage::Math* kept) noexcept {
   const Share<typename Storage::Math> share(factor);
   const typename Terms<Storage>::Maker exp2(rate, frame);
   const auto bits_from = [=](std::int64_t i, auto) TERSOR_LAMBDA { return Storage::narrow_number(share.near(load(kept + i))); };
@@ -124,7 +124,8 @@ class LongRows {
     blocks_[b] = measure_block(row, begin, block_end(begin, row.cols), rate, kept_ + begin);
   }
 
-  TERSOR_OUTLINE void step(const Row<Storage> row, const Rate<Math> rate, const Row<Storage>* next, const Rate<Math>& next_rate) noexcept {
+  TERSOR_OUTLINE void step(const Row<Storage> row, const Rate<Math> rate, const Row<Storage>* next,
+                           const Rate<Math>& next_rate) noexcept {
     const SoftmaxBlock whole = join(blocks_, count_, rate);
     for (std::int64_t b = 0; b < count_; ++b) {
       const std::int64_t begin = b * kSoftmaxBlock, end = block_end(begin, row.cols);
@@ -228,7 +229,8 @@ void softmax(ConstRows x, ConstRows temperature, Rows out, Extent extent, std::b
     double t;
     std::memcpy(&t, temperature.row<std::byte>(r), sizeof t);
     const Row<Storage> row{x.row<Bits>(r), out.row<Bits>(r), extent.cols};
-    const SoftmaxLimit limit = softmax_limit(Storage::kDType, t);
+    // A single column is 1, exactly, whatever its temperature.
+    const SoftmaxLimit limit = extent.cols == 1 && t > 0 ? SoftmaxLimit::kUniform : softmax_limit(Storage::kDType, t);
     if (limit != SoftmaxLimit::kNone) {
       softmax_row_limit(row, limit);
       continue;
@@ -264,7 +266,8 @@ SoftmaxBlock join_blocks(const SoftmaxBlock* blocks, std::int64_t count, double 
 }
 
 template <class Storage>
-void write_piece(const std::byte* x, double temperature, SoftmaxBlock whole, std::byte* out, std::int64_t cols, Store mode) noexcept {
+void write_piece(const std::byte* x, double temperature, SoftmaxBlock whole, std::byte* out, std::int64_t cols,
+                 Store mode) noexcept {
   using Bits = typename Storage::Bits;
   using Math = typename Storage::Math;
   const Row<Storage> row{reinterpret_cast<const Bits*>(x), reinterpret_cast<Bits*>(out), cols};

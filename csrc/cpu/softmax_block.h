@@ -99,7 +99,7 @@ TERSOR_INLINE Sum sum_of(const Adder (&sums)[kUnroll]) noexcept {
 // -inf: 2**-150 of a term that matters, or less.
 template <bool kPlain, class Storage>
 TERSOR_INLINE Sum keep_terms(Row<Storage> row, std::int64_t begin, std::int64_t end, Rate<typename Storage::Math> rate,
-                              Exp2Frame<typename Storage::Math> frame, typename Storage::Math* kept) noexcept {
+                             Exp2Frame<typename Storage::Math> frame, typename Storage::Math* kept) noexcept {
   const typename Terms<Storage>::Maker exp2(rate, frame);  // in registers: through a reference every store might change it
   typename Terms<Storage>::Adder sums[kUnroll];
   each_lanes(begin, end, [&](int k, std::int64_t i, auto lanes) TERSOR_LAMBDA {
@@ -154,9 +154,9 @@ struct Distance {
   TERSOR_INLINE double exponent() const noexcept { return apart * static_cast<double>(rate.high) + whole; }
 };
 
-// 2**(distance + up), as Exp2 does it, for one value.
+// 2**(distance + up), as Exp2 does it, for one value, and what its last rounding lost.
 template <class Math>
-TERSOR_INLINE double power_of_two(Distance<Math> distance, int up) noexcept {
+TERSOR_INLINE Sum power_of_two(Distance<Math> distance, int up) noexcept {
   using Constants = Exp2Constants<double>;
   const double high = static_cast<double>(distance.rate.high), low = static_cast<double>(distance.rate.low);
   const double rounder = Constants::kRounder + (Constants::kBias + up + distance.whole);
@@ -166,8 +166,10 @@ TERSOR_INLINE double power_of_two(Distance<Math> distance, int up) noexcept {
   for (int i = 1; i < Constants::kTerms; ++i) q = __builtin_fma(q, f, Constants::kCoefficients[i]);
   const auto eighths = __builtin_bit_cast(std::uint64_t, biased);
   const double head = Constants::kEighths[eighths % 8];
-  const double power = head + __builtin_fma(head, f * q, Constants::kEighthsRest[eighths % 8]);
-  return power * __builtin_bit_cast(double, (eighths & ~std::uint64_t{7}) << 49);
+  const double tail = __builtin_fma(head, f * q, Constants::kEighthsRest[eighths % 8]);
+  const double scale = __builtin_bit_cast(double, (eighths & ~std::uint64_t{7}) << 49);
+  const double power = head + tail;
+  return {power * scale, (tail - (power - head)) * scale};
 }
 
 // Rows of a single block, the block that a row is measured by, and blocks of -inf need no power.
@@ -178,7 +180,8 @@ TERSOR_INLINE Factor factor_between(SoftmaxBlock block, SoftmaxBlock row, Rate<M
   const double exponent = distance.exponent();
   if (!(exponent > kZeroExponent<Math>)) return {0, 0, false};
   const bool is_far = exponent < kFarExponent<Math>;
-  return {power_of_two(distance, is_far ? kFarScale<Math> : 0), 0, is_far};
+  const Sum power = power_of_two(distance, is_far ? kFarScale<Math> : 0);
+  return {power.high, power.low, is_far};
 }
 
 // Divided by the row's sum, with what the division leaves over where that is within the reach of the arithmetic type.
@@ -186,7 +189,8 @@ template <class Math>
 TERSOR_INLINE Factor share_of(Factor between, SoftmaxBlock row) noexcept {
   const double high = between.high / row.sum;
   if constexpr (sizeof(Math) == 4) return {high, 0, between.is_far};
-  return {high, (__builtin_fma(-high, row.sum, between.high) - high * row.sum_low) / row.sum, between.is_far};
+  const double rest = (__builtin_fma(-high, row.sum, between.high) + between.low) - high * row.sum_low;
+  return {high, rest / row.sum, between.is_far};
 }
 
 // The row's scale is that of its highest block.
@@ -198,9 +202,12 @@ TERSOR_INLINE SoftmaxBlock join(const SoftmaxBlock* blocks, std::int64_t count, 
   Sum total{0, 0};
   for (std::int64_t b = 0; b < count; ++b) {
     const Factor factor = factor_between(blocks[b], row, rate);
-    const double scale = factor.is_far && kFarScale<Math> ? 0 : factor.high;  // 2**-600 of the sum
-    const Sum next = two_sum(total.high, blocks[b].sum * scale);
-    total = {next.high, total.low + (next.low + blocks[b].sum_low * scale)};
+    if (factor.is_far && kFarScale<Math>) continue;  // 2**-600 of the sum
+    const double term = blocks[b].sum * factor.high;
+    const double rest =
+        __builtin_fma(blocks[b].sum, factor.high, -term) + blocks[b].sum * factor.low + blocks[b].sum_low * factor.high;
+    const Sum next = two_sum(total.high, term);
+    total = {next.high, total.low + (next.low + rest)};
   }
   total = two_sum(total.high, total.low);
   row.sum = row.exponent == kAbsentExponent ? __builtin_nan("") : total.high;
@@ -230,9 +237,8 @@ template <class Storage>
 TERSOR_INLINE void write_near(Row<Storage> row, std::int64_t begin, std::int64_t end, Factor factor, Store mode,
                               const typename Storage::Math* kept) noexcept {
   const Share<typename Storage::Math> share(factor);
-  map_row(row.out + begin, end - begin, mode, [=](std::int64_t i, auto) TERSOR_LAMBDA {
-    return Storage::narrow_number(share.near(load(kept + i)));
-  });
+  map_row(row.out + begin, end - begin, mode,
+          [=](std::int64_t i, auto) TERSOR_LAMBDA { return Storage::narrow_number(share.near(load(kept + i))); });
 }
 
 template <class Storage>

@@ -9,10 +9,10 @@ namespace tersor {
 
 namespace {
 
-void require_mask_and_bits(const char* op, const View& mask, const View& bits) {
+void require_mask_and_bits(const char* op, const View& mask, const View& bits, const View& input) {
   require_dtype(mask, {DType::kBool});
   require_dtype(bits, {DType::kUInt8});
-  require_packed_shape(mask, bits, Columns::kBits);
+  require_packed_shape(mask, bits, Columns::kBits, input);
   require_same_device(mask, bits);
   require_cpu(op, mask);
   require_no_overlap(mask, bits);
@@ -21,16 +21,15 @@ void require_mask_and_bits(const char* op, const View& mask, const View& bits) {
 }  // namespace
 
 void pack_mask(const View& mask, const View& bits) {
-  require_mask_and_bits("pack_mask", mask, bits);
+  require_mask_and_bits("pack_mask", mask, bits, mask);
   auto& kernel = cpu::bitmask_kernels().pack_mask;
   const Store store = store_for(mask, bits);
-  for_each_block(plan_elements({{mask}, {bits, Columns::kBits, Access::kWrite}}), Split::kColumns, [&](const Block& block) {
-    kernel(block.operands[0], block.operands[1], block.extent, store);
-  });
+  for_each_block(plan_elements({{mask}, {bits, Columns::kBits, Access::kWrite}}), Split::kColumns,
+                 [&](const Block& block) { kernel(block.operands[0], block.operands[1], block.extent, store); });
 }
 
 void unpack_mask(const View& bits, const View& mask) {
-  require_mask_and_bits("unpack_mask", mask, bits);
+  require_mask_and_bits("unpack_mask", mask, bits, bits);
   auto& kernel = cpu::bitmask_kernels().unpack_mask;
   const Store store = store_for(bits, mask);
   for_each_block(plan_elements({{mask, Columns::kEach, Access::kWrite}, {bits, Columns::kBits}}), Split::kColumns,

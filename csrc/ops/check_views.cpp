@@ -50,9 +50,9 @@ void require_cpu(const char* op, const View& view) {
                   " has no CUDA kernel yet; pass a CPU array");
 }
 
-void require_packed_shape(const View& full, const View& packed, Columns columns) {
-  for (const View* view : {&packed, &full})
-    if (view->ndim == 0) throw ValueError(std::string(view->name) + " has no axis to pack along; it must have at least one dimension");
+void require_packed_shape(const View& full, const View& packed, Columns columns, const View& input) {
+  if (full.ndim == 0 || packed.ndim == 0)
+    throw ValueError(std::string(input.name) + " has no axis to pack along; it must have at least one dimension");
   View wanted = full;
   wanted.shape[full.ndim - 1] = items_for(columns, full.shape[full.ndim - 1]);
   if (!same_shape(wanted, packed))
@@ -63,7 +63,8 @@ void require_packed_shape(const View& full, const View& packed, Columns columns)
 void require_no_overlap(const View& in, const View& out, InPlace in_place) {
   if (in_place == InPlace::kAllowed && same_elements(in, out)) return;
   if (!may_overlap(in, out)) return;
-  const char* remedy = in_place == InPlace::kAllowed ? "; pass the very same array to work in place, or separate memory" : "; pass separate memory";
+  const char* remedy =
+      in_place == InPlace::kAllowed ? "; pass the very same array to work in place, or separate memory" : "; pass separate memory";
   throw ValueError(std::string(out.name) + " overlaps " + in.name + " in memory" + remedy);
 }
 

@@ -15,8 +15,9 @@ void require_same_shape(const View& a, const View& b);  // b must have a's
 void require_same_device(const View& a, const View& b);
 void require_cpu(const char* op, const View& view);
 
-// packed has full's shape but for its last axis, which holds ceil(cols / columns a byte) bytes.
-void require_packed_shape(const View& full, const View& packed, Columns columns);
+// packed has full's shape but for its last axis, which holds ceil(cols / columns a byte) bytes. input is the one of them that the
+// caller brings: where it has no axis to pack along, the message names it.
+void require_packed_shape(const View& full, const View& packed, Columns columns, const View& input);
 
 // Out may not overlap an input; where `in_place` is allowed it may be that input itself.
 enum class InPlace : std::uint8_t { kNo, kAllowed };

@@ -171,13 +171,14 @@ class Runner {
     Stage stages[kMaxOperands];
     for (int k = 0; k < plan_.operand_count; ++k) {
       const LoopPlan::Operand& operand = plan_.operands[k];
-      std::byte* data = run.data[k] + row * run.row_stride_bytes[k] + items_before(operand.columns, col) * operand.item_stride_bytes;
+      std::byte* data =
+          run.data[k] + row * run.row_stride_bytes[k] + items_before(operand.columns, col) * operand.item_stride_bytes;
       if (operand.has_dense_rows()) {
         block.operands[k] = {data, run.row_stride_bytes[k]};
         continue;
       }
       Stage& stage = stages[k] = {scratch + k * scratch_bytes_each, items_for(operand.columns, cols), operand.item_bytes, data,
-                                  operand.item_stride_bytes, run.row_stride_bytes[k]};
+                                  operand.item_stride_bytes,        run.row_stride_bytes[k]};
       if (operand.access == Access::kRead) stage.gather(rows);
       block.operands[k] = {stage.scratch, stage.scratch_row_bytes()};
     }

@@ -19,7 +19,7 @@ Columns mask_columns(const View& mask) noexcept { return mask.dtype == DType::kU
 void require_mask(const View& w, const View& mask) {
   require_dtype(mask, {DType::kBool, DType::kUInt8});
   if (mask.dtype == DType::kUInt8)
-    require_packed_shape(w, mask, Columns::kBits);
+    require_packed_shape(w, mask, Columns::kBits, w);
   else
     require_same_shape(w, mask);
   require_same_device(w, mask);
@@ -43,9 +43,8 @@ void prune_threshold(const View& w, double eps, const View& out) {
   if (w.device.type == DeviceType::kCuda) return launch_prune_threshold(plan, w, bits);
   auto& kernel = cpu::prune_kernels().prune_threshold[w.dtype];
   const Store store = store_for(w, out);
-  for_each_block(plan, Split::kColumns, [&](const Block& block) {
-    kernel(block.operands[0], block.operands[1], block.extent, bits, store);
-  });
+  for_each_block(plan, Split::kColumns,
+                 [&](const Block& block) { kernel(block.operands[0], block.operands[1], block.extent, bits, store); });
 }
 
 void mask_threshold(const View& w, double eps, const View& mask) {
@@ -57,9 +56,8 @@ void mask_threshold(const View& w, double eps, const View& mask) {
   const cpu::PruneKernels& kernels = cpu::prune_kernels();
   auto& kernel = (mask.dtype == DType::kUInt8 ? kernels.mask_threshold_packed : kernels.mask_threshold)[w.dtype];
   const Store store = store_for(w, mask);
-  for_each_block(plan_elements({{w}, {mask, mask_columns(mask), Access::kWrite}}), Split::kColumns, [&](const Block& block) {
-    kernel(block.operands[0], block.operands[1], block.extent, bits, store);
-  });
+  for_each_block(plan_elements({{w}, {mask, mask_columns(mask), Access::kWrite}}), Split::kColumns,
+                 [&](const Block& block) { kernel(block.operands[0], block.operands[1], block.extent, bits, store); });
 }
 
 void apply_mask(const View& w, const View& mask, const View& out) {
@@ -71,9 +69,8 @@ void apply_mask(const View& w, const View& mask, const View& out) {
   auto& kernel = (mask.dtype == DType::kUInt8 ? kernels.apply_mask_packed : kernels.apply_mask)[w.dtype];
   const Store store = store_for(w, out);
   const LoopPlan plan = plan_elements({{w}, {mask, mask_columns(mask)}, {out, Columns::kEach, Access::kWrite}});
-  for_each_block(plan, Split::kColumns, [&](const Block& block) {
-    kernel(block.operands[0], block.operands[1], block.operands[2], block.extent, store);
-  });
+  for_each_block(plan, Split::kColumns,
+                 [&](const Block& block) { kernel(block.operands[0], block.operands[1], block.operands[2], block.extent, store); });
 }
 
 std::int64_t count_nonzero(const View& w) {
@@ -81,9 +78,8 @@ std::int64_t count_nonzero(const View& w) {
   const cpu::PruneKernels& kernels = cpu::prune_kernels();
   auto& kernel = is_floating(w.dtype) ? kernels.count_nonzero[w.dtype] : kernels.count_nonzero_bytes;
   std::atomic<std::int64_t> total{0};
-  for_each_block(plan_elements({{w}}), Split::kColumns, [&](const Block& block) {
-    total.fetch_add(kernel(block.operands[0], block.extent), std::memory_order_relaxed);
-  });
+  for_each_block(plan_elements({{w}}), Split::kColumns,
+                 [&](const Block& block) { total.fetch_add(kernel(block.operands[0], block.extent), std::memory_order_relaxed); });
   return total.load(std::memory_order_relaxed);
 }
 

@@ -23,9 +23,8 @@ void round_fixed(const View& w, int bits, const View& out) {
     throw ValueError("bits must lie in [0, " + std::to_string(kMostFixedBits) + "], got " + std::to_string(bits));
   auto& kernel = cpu::quantize_kernels().round_fixed[w.dtype];
   const Store store = store_for(w, out);
-  for_each_block(plan_elements({{w}, {out, Columns::kEach, Access::kWrite}}), Split::kColumns, [&](const Block& block) {
-    kernel(block.operands[0], block.operands[1], block.extent, bits, store);
-  });
+  for_each_block(plan_elements({{w}, {out, Columns::kEach, Access::kWrite}}), Split::kColumns,
+                 [&](const Block& block) { kernel(block.operands[0], block.operands[1], block.extent, bits, store); });
 }
 
 namespace {
@@ -61,8 +60,7 @@ void quantize_long_rows(const LoopPlan& plan, DType dtype, Store store) {
   SharedMagnitude magnitudes[kFewRows];
   for_each_block(plan, Split::kColumns, [&](const Block& block) {
     for (std::int64_t r = 0; r < block.extent.rows; ++r)
-      magnitudes[block.first_row + r].include(
-          kernels.measure_row[dtype](block.operands[0].row<std::byte>(r), block.extent.cols));
+      magnitudes[block.first_row + r].include(kernels.measure_row[dtype](block.operands[0].row<std::byte>(r), block.extent.cols));
   });
   for_each_block(plan, Split::kColumns, [&](const Block& block) {
     for (std::int64_t r = 0; r < block.extent.rows; ++r) {
@@ -92,9 +90,8 @@ void quantize_int8(const View& w, int axis, const View& q, const View& scale) {
   if (plan.rows < kFewRows && plan.cols >= kLongRow) return quantize_long_rows(plan, w.dtype, store_for(w, q));
   auto& kernel = cpu::quantize_kernels().quantize_int8[w.dtype];
   const Store store = store_for(w, q);
-  for_each_block(plan, Split::kRows, [&](const Block& block) {
-    kernel(block.operands[0], block.operands[1], block.operands[2], block.extent, store);
-  });
+  for_each_block(plan, Split::kRows,
+                 [&](const Block& block) { kernel(block.operands[0], block.operands[1], block.operands[2], block.extent, store); });
 }
 
 namespace {
@@ -123,11 +120,9 @@ void dequantize_int8(const View& q, const View& scale, const View& out) {
   const cpu::QuantizeKernels& kernels = cpu::quantize_kernels();
   auto& kernel = (scale.dtype == DType::kFloat64 ? kernels.dequantize_int8_float64 : kernels.dequantize_int8)[out.dtype];
   const Store store = store_for(q, out);
-  const LoopPlan plan =
-      plan_rows({{q}, {spread, Columns::kNone}, {out, Columns::kEach, Access::kWrite}}, constant_axis(q, spread));
-  for_each_block(plan, Split::kColumns, [&](const Block& block) {
-    kernel(block.operands[0], block.operands[1], block.operands[2], block.extent, store);
-  });
+  const LoopPlan plan = plan_rows({{q}, {spread, Columns::kNone}, {out, Columns::kEach, Access::kWrite}}, constant_axis(q, spread));
+  for_each_block(plan, Split::kColumns,
+                 [&](const Block& block) { kernel(block.operands[0], block.operands[1], block.operands[2], block.extent, store); });
 }
 
 }  // namespace tersor

@@ -108,7 +108,8 @@ void softmax_on_cpu(const View& x, const View& temperature, bool any_limit, int 
 void softmax(const View& x, double temperature, int axis, const View& out) {
   require_softmax_arguments(x, out);
   require_temperature(temperature);
-  if (x.device.type == DeviceType::kCuda) return launch_softmax(plan_rows({{x}, {out, Columns::kEach, Access::kWrite}}, axis), x, temperature);
+  if (x.device.type == DeviceType::kCuda)
+    return launch_softmax(plan_rows({{x}, {out, Columns::kEach, Access::kWrite}}, axis), x, temperature);
   View scalar;
   scalar.name = "temperature";
   scalar.data = reinterpret_cast<std::byte*>(&temperature);
@@ -122,8 +123,8 @@ void softmax(const View& x, const View& temperature, int axis, const View& out) 
   require_same_device(x, temperature);
   const View spread = broadcast(temperature, x);
   if (spread.stride_bytes[axis] != 0)
-    throw ValueError("temperature has shape " + shape_text(temperature) + "; it must have length 1 along axis " + std::to_string(axis) +
-                     " of x, one entry a row");
+    throw ValueError("temperature has shape " + shape_text(temperature) + "; it must have length 1 along axis " +
+                     std::to_string(axis) + " of x, one entry a row");
   require_no_overlap(temperature, out);
   if (x.device.type == DeviceType::kCuda)
     return launch_softmax(plan_rows({{x}, {out, Columns::kEach, Access::kWrite}, {spread, Columns::kNone}}, axis), x);

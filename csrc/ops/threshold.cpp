@@ -38,7 +38,8 @@ std::uint64_t threshold_bits(double eps, DType dtype) {
   const auto bits = std::bit_cast<std::uint64_t>(eps) & ~(std::uint64_t{1} << 63);
   if (dtype == DType::kFloat64) return bits;
   const Format format = format_of(dtype);
-  const std::uint64_t infinity = static_cast<std::uint64_t>(format.most_exponent - format.least_exponent + 2) << format.mantissa_bits;
+  const std::uint64_t infinity = static_cast<std::uint64_t>(format.most_exponent - format.least_exponent + 2)
+                                 << format.mantissa_bits;
   const int exponent = static_cast<int>(bits >> 52) - 1023;
   if (exponent == -1023) return 0;  // a subnormal float64 is far below half of any narrower subnormal
   if (exponent > format.most_exponent) return infinity;

@@ -112,12 +112,12 @@ def pack_int4(q: NDArray[np.int8]) -> NDArray[np.uint8]:
     nibbles = q.astype(np.uint8) & 0x0F
     if q.shape[-1] % 2:
         nibbles = np.concatenate([nibbles, np.zeros_like(nibbles[..., :1])], axis=-1)
-    return nibbles[..., 0::2] | (nibbles[..., 1::2] << 4)
+    return (nibbles[..., 0::2] | (nibbles[..., 1::2] << 4)).astype(np.uint8)
 
 
 def unpack_int4(p: NDArray[np.uint8], cols: int) -> NDArray[np.int8]:
     """The first ``cols`` nibbles of each row, sign-extended."""
-    nibbles = np.stack([p & 0x0F, p >> 4], axis=-1).reshape(*p.shape[:-1], -1)[..., :cols]
+    nibbles = np.stack([p & 0x0F, p >> 4], axis=-1).reshape(*p.shape[:-1], 2 * p.shape[-1])[..., :cols]
     return ((nibbles ^ 8).astype(np.int16) - 8).astype(np.int8)
 
 
@@ -140,4 +140,5 @@ def softmax(x: Array, temperature: ArrayLike = 1.0, axis: int = -1) -> Array:
         exponential = np.where(np.isinf(t), np.where(z == -np.inf, 0.0, np.exp(z - z)), exponential)
         exponential = np.where(t == 0, np.where(np.isnan(top), np.nan, z == top), exponential)
         exponential = np.where(np.isneginf(top), np.nan, exponential)
-        return (exponential / exponential.sum(axis=axis, keepdims=True)).astype(x.dtype)
+        shares: Array = exponential / exponential.sum(axis=axis, keepdims=True)
+    return shares.astype(x.dtype)

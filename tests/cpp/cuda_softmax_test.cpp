@@ -167,7 +167,7 @@ Exact worst_share(const RowCase& row, int cols, int threads, double t, bool onli
     OnlineSum<Math> online_sum(temperature.rate);
     TermSum<Math> sum;
     for (int first = thread * kItems; first < cols; first += threads * kItems) {
-      Math value[kItems], some[kItems];
+      Math value[kItems], some[kItems] = {};
       for (int i = 0; i < kItems; ++i) value[i] = first + i < cols ? x[static_cast<std::size_t>(first + i)] : -kInfinity<Math>;
       online_sum.template add<kExact>(value);
       terms.visit([&](auto term_of) { add_terms<kExact>(value, some, sum, term_of); });

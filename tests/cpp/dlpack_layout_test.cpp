@@ -9,7 +9,7 @@
 
 using namespace tersor;
 
-#define SAME_PLACE(ours, our_field, theirs, their_field) \
+#define SAME_PLACE(ours, our_field, theirs, their_field)                              \
   static_assert(offsetof(dlpack::ours, our_field) == offsetof(theirs, their_field) && \
                 sizeof(dlpack::ours::our_field) == sizeof(theirs::their_field))
 
@@ -44,7 +44,8 @@ static_assert(dlpack::kIsCopied == DLPACK_FLAG_BITMASK_IS_COPIED);
 static_assert(int{dlpack::kCpu} == int{kDLCPU} && int{dlpack::kCuda} == int{kDLCUDA});
 static_assert(int{dlpack::kCudaHost} == int{kDLCUDAHost} && int{dlpack::kCudaManaged} == int{kDLCUDAManaged});
 static_assert(int{dlpack::kInt} == int{kDLInt} && int{dlpack::kUInt} == int{kDLUInt} && int{dlpack::kFloat} == int{kDLFloat});
-static_assert(int{dlpack::kBfloat} == int{kDLBfloat} && int{dlpack::kComplex} == int{kDLComplex} && int{dlpack::kBool} == int{kDLBool});
+static_assert(int{dlpack::kBfloat} == int{kDLBfloat} && int{dlpack::kComplex} == int{kDLComplex} &&
+              int{dlpack::kBool} == int{kDLBool});
 
 SAME_PLACE(ExchangeApi, version, DLPackExchangeAPI, header.version);
 SAME_PLACE(ExchangeApi, previous, DLPackExchangeAPI, header.prev_api);

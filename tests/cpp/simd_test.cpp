@@ -25,12 +25,15 @@ void test_comparisons() {
   check_binary<M, T>("not_equal", [](auto a, auto b) { return not_equal(a, b); }, [](T a, T b) { return all_ones_if<M>(a != b); });
   check_binary<M, T>("less", [](auto a, auto b) { return less(a, b); }, [](T a, T b) { return all_ones_if<M>(a < b); });
   check_binary<M, T>("greater", [](auto a, auto b) { return greater(a, b); }, [](T a, T b) { return all_ones_if<M>(a > b); });
-  check_binary<M, T>("greater_equal", [](auto a, auto b) { return greater_equal(a, b); }, [](T a, T b) { return all_ones_if<M>(a >= b); });
+  check_binary<M, T>(
+      "greater_equal", [](auto a, auto b) { return greater_equal(a, b); }, [](T a, T b) { return all_ones_if<M>(a >= b); });
   check_binary<T, T>("select", [](auto a, auto b) { return select(less(a, b), a, b); }, [](T a, T b) { return a < b ? a : b; });
-  check_binary<T, T>("select_or_zero", [](auto a, auto b) { return select_or_zero(greater(a, b), a); },
-                     [](T a, T b) { return a > b ? a : T(0); });
-  check_binary<T, T>("max: b where either is NaN", [](auto a, auto b) { return max(a, b); }, [](T a, T b) { return a > b ? a : b; });
-  check_binary<T, T>("min: b where either is NaN", [](auto a, auto b) { return min(a, b); }, [](T a, T b) { return a < b ? a : b; });
+  check_binary<T, T>(
+      "select_or_zero", [](auto a, auto b) { return select_or_zero(greater(a, b), a); }, [](T a, T b) { return a > b ? a : T(0); });
+  check_binary<T, T>(
+      "max: b where either is NaN", [](auto a, auto b) { return max(a, b); }, [](T a, T b) { return a > b ? a : b; });
+  check_binary<T, T>(
+      "min: b where either is NaN", [](auto a, auto b) { return min(a, b); }, [](T a, T b) { return a < b ? a : b; });
 }
 
 template <class T>
@@ -40,12 +43,14 @@ void test_arithmetic() {
   check_binary<T, T>("*", [](auto a, auto b) { return a * b; }, [](T a, T b) { return a * b; });
   check_binary<T, T>("/", [](auto a, auto b) { return a / b; }, [](T a, T b) { return a / b; });
   check_unary<T>("splat", test_values<T>(), [](auto) { return splat(T(2.5)); }, [](T) { return T(2.5); });
-  check_unary<T>("round_half_even", test_values<T>(), [](auto a) { return round_half_even(a); }, [](T a) { return std::nearbyint(a); });
-  check_binary<T, T>("mul_add", [](auto a, auto b) { return mul_add(a, b, splat(T(-1.25))); },
-                     [](T a, T b) { return std::fma(a, b, T(-1.25)); });
+  check_unary<T>(
+      "round_half_even", test_values<T>(), [](auto a) { return round_half_even(a); }, [](T a) { return std::nearbyint(a); });
+  check_binary<T, T>(
+      "mul_add", [](auto a, auto b) { return mul_add(a, b, splat(T(-1.25))); }, [](T a, T b) { return std::fma(a, b, T(-1.25)); });
   // a * b - round(a * b): what a fused operation keeps and a plain one loses.
-  check_binary<T, T>("mul_add keeps the low half of a product", [](auto a, auto b) { return mul_add(a, b, splat(T(0)) - a * b); },
-                     [](T a, T b) { return std::fma(a, b, T(0) - a * b); });
+  check_binary<T, T>(
+      "mul_add keeps the low half of a product", [](auto a, auto b) { return mul_add(a, b, splat(T(0)) - a * b); },
+      [](T a, T b) { return std::fma(a, b, T(0) - a * b); });
 }
 
 template <class T>
@@ -65,16 +70,21 @@ void test_reductions() {
 void test_shifts_and_bits() {
   const std::vector<std::uint32_t> words = test_values<std::uint32_t>();
   check_unary<std::uint32_t>("shift_left", words, [](auto a) { return shift_left<5>(a); }, [](std::uint32_t a) { return a << 5; });
-  check_unary<std::uint32_t>("shift_right of unsigned", words, [](auto a) { return shift_right<5>(a); }, [](std::uint32_t a) { return a >> 5; });
-  check_unary<std::int32_t>("shift_right of signed", test_values<std::int32_t>(), [](auto a) { return shift_right<5>(a); },
-                            [](std::int32_t a) { return a >> 5; });
-  check_unary<float>("bit_cast", words, [](auto a) { return bit_cast<float>(a); }, [](std::uint32_t a) {
-    float value;
-    std::memcpy(&value, &a, sizeof value);
-    return value;
-  });
-  check_binary<std::uint8_t, std::uint8_t>("& | ^", [](auto a, auto b) { return (a & b) | (a ^ b); },
-                                           [](std::uint8_t a, std::uint8_t b) { return static_cast<std::uint8_t>(a | b); });
+  check_unary<std::uint32_t>(
+      "shift_right of unsigned", words, [](auto a) { return shift_right<5>(a); }, [](std::uint32_t a) { return a >> 5; });
+  check_unary<std::int32_t>(
+      "shift_right of signed", test_values<std::int32_t>(), [](auto a) { return shift_right<5>(a); },
+      [](std::int32_t a) { return a >> 5; });
+  check_unary<float>(
+      "bit_cast", words, [](auto a) { return bit_cast<float>(a); },
+      [](std::uint32_t a) {
+        float value;
+        std::memcpy(&value, &a, sizeof value);
+        return value;
+      });
+  check_binary<std::uint8_t, std::uint8_t>(
+      "& | ^", [](auto a, auto b) { return (a & b) | (a ^ b); },
+      [](std::uint8_t a, std::uint8_t b) { return static_cast<std::uint8_t>(a | b); });
 }
 
 // --- conversions -----------------------------------------------------------------------------------------------------------
@@ -91,15 +101,19 @@ void test_integer_conversions() {
   test_promote_and_demote<std::int16_t>();
   test_promote_and_demote<std::int32_t>();
   test_promote_and_demote<std::int64_t>();
-  check_unary<std::uint32_t>("promote_u32", test_values<std::uint16_t>(), [](U16 a) { return promote_u32(a); }, [](std::uint16_t a) { return a; });
+  check_unary<std::uint32_t>(
+      "promote_u32", test_values<std::uint16_t>(), [](U16 a) { return promote_u32(a); }, [](std::uint16_t a) { return a; });
   std::vector<std::uint32_t> words(4096);
   for (std::uint32_t& word : words) word = static_cast<std::uint32_t>(generator() & 0xffff);
   check_unary<std::uint16_t>("demote_u16", words, [](U32 a) { return demote_u16(a); }, [](std::uint32_t a) { return a; });
   std::vector<float> integers(4096);
   for (float& value : integers) value = static_cast<float>(static_cast<std::int32_t>(generator()) >> (generator() % 24));
   for (float& value : integers) value = value >= 0x1p31f ? 0x1.fffffep30f : value;
-  check_unary<std::int32_t>("to_int32", integers, [](F32 a) { return to_int32(a); }, [](float a) { return static_cast<std::int32_t>(a); });
-  check_unary<float>("to_float", test_values<std::int32_t>(), [](I32 a) { return to_float(a); }, [](std::int32_t a) { return static_cast<float>(a); });
+  check_unary<std::int32_t>(
+      "to_int32", integers, [](F32 a) { return to_int32(a); }, [](float a) { return static_cast<std::int32_t>(a); });
+  check_unary<float>(
+      "to_float", test_values<std::int32_t>(), [](I32 a) { return to_float(a); },
+      [](std::int32_t a) { return static_cast<float>(a); });
 
   Check widen("promote_u16"), narrow("demote_u8");
   const std::vector<std::uint8_t> bytes = test_values<std::uint8_t>();
@@ -116,8 +130,10 @@ void test_integer_conversions() {
 }
 
 void test_float_conversions() {
-  check_unary<double>("promote_f64", test_values<float>(), [](F32 a) { return promote_f64(a); }, [](float a) { return static_cast<double>(a); });
-  check_unary<float>("demote_f32", test_values<double>(), [](F64 a) { return demote_f32(a); }, [](double a) { return static_cast<float>(a); });
+  check_unary<double>(
+      "promote_f64", test_values<float>(), [](F32 a) { return promote_f64(a); }, [](float a) { return static_cast<double>(a); });
+  check_unary<float>(
+      "demote_f32", test_values<double>(), [](F64 a) { return demote_f32(a); }, [](double a) { return static_cast<float>(a); });
   std::vector<std::uint16_t> halves(1 << 16);
   for (std::size_t i = 0; i < halves.size(); ++i) halves[i] = static_cast<std::uint16_t>(i);
   check_unary<float>("from_half, all 65,536", halves, [](U16 a) { return from_half(a); }, float_of_half);

@@ -66,8 +66,21 @@ std::vector<T> random_values(std::size_t count) {
 template <class T>
 std::vector<T> special_values() {
   using Limits = std::numeric_limits<T>;
-  std::vector<T> values = {T(0), T(0.5), T(1), T(1.5), T(2.5), T(3.5), T(127.5), T(1 << 22), T(8388607.5), T(4503599627370495.5),
-                           Limits::min(), Limits::max(), Limits::denorm_min(), Limits::infinity(), Limits::epsilon()};
+  std::vector<T> values = {T(0),
+                           T(0.5),
+                           T(1),
+                           T(1.5),
+                           T(2.5),
+                           T(3.5),
+                           T(127.5),
+                           T(1 << 22),
+                           T(8388607.5),
+                           T(4503599627370495.5),
+                           Limits::min(),
+                           Limits::max(),
+                           Limits::denorm_min(),
+                           Limits::infinity(),
+                           Limits::epsilon()};
   for (std::size_t i = 0, n = values.size(); i < n; ++i) {
     values.push_back(std::nextafter(values[i], T(0)));
     values.push_back(std::nextafter(values[i], Limits::infinity()));
@@ -102,7 +115,8 @@ void check_unary(const char* name, const std::vector<T>& values, Vector vector, 
     Result got[kLanes];
     to_array(vector(load(&values[i])), got);
     for (int k = 0; k < kLanes; ++k)
-      check.same(one_nan(got[k]), one_nan(static_cast<Result>(scalar(values[i + static_cast<std::size_t>(k)]))), static_cast<long long>(i) + k);
+      check.same(one_nan(got[k]), one_nan(static_cast<Result>(scalar(values[i + static_cast<std::size_t>(k)]))),
+                 static_cast<long long>(i) + k);
   }
 }
 

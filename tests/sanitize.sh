@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# The suite under a sanitizer: tests/sanitize.sh address (with undefined behaviour) or thread. A build of its own, its runtime loaded
+# before Python's; CUDA is left out. Timing, memory and emulation tests skip themselves and say so.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+kind=${1:?address or thread}
+python=.venv/bin/python
+build=build/sanitize-$kind
+site=$build/site
+"$python" -m cmake -S . -B "$build" -G Ninja -DTERSOR_SANITIZE="$kind" -DTERSOR_CUDA=OFF -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+  -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" -DPython_EXECUTABLE="$PWD/$python"
+"$python" -m cmake --build "$build" --target _core
+mkdir -p "$site"
+cp -r python/tersor "$site/"
+cp "$build"/_core*.so "$site/tersor/"
+case $kind in
+  address) runtime=libasan.so ;;
+  thread) runtime=libtsan.so ;;
+esac
+export LD_PRELOAD="$(g++ -print-file-name=$runtime) $(g++ -print-file-name=libstdc++.so)"
+export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1 PYTHONMALLOC=malloc
+export PYTHONPATH="$PWD/$site"
+# torch and its own threads are not built for the sanitizers: what they do would be reported too.
+exec "$python" -m pytest -q -p no:cacheprovider \
+  tests/test_prune.py tests/test_bitmask.py tests/test_quantize.py tests/test_pack.py tests/test_softmax.py tests/test_errors.py \
+  tests/test_threads.py tests/test_memory.py
