@@ -7,29 +7,29 @@ set(TERSOR_CUDA AUTO CACHE STRING "Build the CUDA kernels: AUTO, ON or OFF")
 set_property(CACHE TERSOR_CUDA PROPERTY STRINGS AUTO ON OFF)
 
 # A multiplication and an addition fuse only where the source says so: the host tests check the very operations that a GPU does.
-# -std here and not as CUDA_STANDARD: Debian 12's CMake does not know that CUDA 13 takes C++20.
-set(TERSOR_CUDA_FLAGS -std=c++20 -fmad=false -Xfatbin=-compress-all)
+set(TERSOR_CUDA_FLAGS -fmad=false -Xfatbin=-compress-all)
 
-# Compiles a C++20 kernel with nvcc itself: enable_language would end the configuration of a machine whose nvcc does not work.
+# Compiles a kernel with nvcc itself: enable_language would end the configuration of a machine whose nvcc does not work.
 function(tersor_probe_nvcc nvcc reason_variable version_variable)
   set(folder "${CMAKE_CURRENT_BINARY_DIR}/cuda_probe")
-  file(WRITE "${folder}/probe.cu" "#include <cuda_runtime.h>\n#include <concepts>\n"
-    "template <std::integral T> __global__ void set(T* to) { *to = 1; }\ntemplate __global__ void set<int>(int*);\n")
+  file(WRITE "${folder}/probe.cu" "#include <cuda_runtime.h>\n#include <type_traits>\n"
+    "template <class T> __global__ void set(T* to) { if constexpr (std::is_same_v<T, int>) *to = 1; }\n"
+    "template __global__ void set<int>(int*);\n")
   execute_process(COMMAND "${nvcc}" --version OUTPUT_VARIABLE banner ERROR_QUIET)
   string(REGEX MATCH "release ([0-9]+\\.[0-9]+)" ignored "${banner}")
   set(version "${CMAKE_MATCH_1}")
   set(${version_variable} "${version}" PARENT_SCOPE)
   if(NOT version VERSION_GREATER_EQUAL 12.0)
-    set(${reason_variable} "${nvcc} is CUDA '${version}', and C++20 needs 12.0" PARENT_SCOPE)
+    set(${reason_variable} "${nvcc} is CUDA '${version}', and tersor needs 12.0" PARENT_SCOPE)
     return()
   endif()
-  execute_process(COMMAND "${nvcc}" ${TERSOR_CUDA_FLAGS} -c "${folder}/probe.cu" -o "${folder}/probe.o"
+  execute_process(COMMAND "${nvcc}" -std=c++17 ${TERSOR_CUDA_FLAGS} -c "${folder}/probe.cu" -o "${folder}/probe.o"
     RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(result EQUAL 0)
     set(${reason_variable} "" PARENT_SCOPE)
   else()
     string(STRIP "${output}" output)
-    set(${reason_variable} "${nvcc} does not compile a small C++20 kernel: ${output}" PARENT_SCOPE)
+    set(${reason_variable} "${nvcc} does not compile a small kernel: ${output}" PARENT_SCOPE)
   endif()
 endfunction()
 
@@ -76,8 +76,9 @@ function(tersor_add_cuda_module)
     csrc/cuda/softmax.cu)
   target_include_directories(tersor_cuda_kernels PRIVATE csrc)
   target_compile_options(tersor_cuda_kernels PRIVATE ${TERSOR_CUDA_FLAGS} --threads=2)
-  set_target_properties(tersor_cuda_kernels PROPERTIES CUDA_VISIBILITY_PRESET hidden)
-  set_property(TARGET tersor_cuda_kernels PROPERTY CXX_STANDARD)  # unset: CMake would take it for CUDA's
+  # C++17 is all that the kernels need, and Debian 12's CMake does not know that CUDA 13 takes C++20.
+  set_target_properties(tersor_cuda_kernels PROPERTIES
+    CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_EXTENSIONS OFF CUDA_VISIBILITY_PRESET hidden)
 
   # NO_EXTRAS: no link-time optimization, which nvcc's objects cannot take part in.
   pybind11_add_module(_cuda MODULE NO_EXTRAS

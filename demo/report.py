@@ -63,7 +63,7 @@ class Report:
 
 
 def operation_times(rows: Iterable[Row]) -> list[OperationTime]:
-    """In the order of the issue. Every operation must have run: the table says that each was used."""
+    """In the order of the reference. Every operation must have run: the table says that each was used."""
     timings = [row.timing for row in rows if row.timing is not None]
     times = []
     for name in OPERATIONS:

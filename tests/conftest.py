@@ -54,7 +54,7 @@ class Tolerance:
 
 # Whatever is not in this table is compared bit for bit.
 TOLERANCE = {
-    # The bound, 2 ULP, plus the float64 reference's own error: the argument of exp is at most 104 where the
+    # The stated bound, 2 ULP, plus the float64 reference's own error: the argument of exp is at most 104 where the
     # result is not 0 in float32, so its half ULP of 2**-53 grows to 104 * 2**-53 in the result, which is 2**-22 ULP of
     # float32.
     ("softmax", "float32"): Tolerance(own_ulp=2 + 2**-20),
@@ -67,7 +67,7 @@ TOLERANCE = {
     ("softmax", "float16"): Tolerance(own_ulp=0.5, arithmetic_ulp=91 + 20),
     ("softmax", "bfloat16"): Tolerance(own_ulp=0.5, arithmetic_ulp=91 + 20),
 }
-# The bound on |sum of a row - 1|, float32 and float64. 2 ULP a term alone is at most 2 * 2**-23 = 2.4e-7 of
+# The stated bound on |sum of a row - 1|, float32 and float64. 2 ULP a term alone is at most 2 * 2**-23 = 2.4e-7 of
 # the sum.
 ROW_SUM_TOLERANCE = 1e-6
 # |w - dequantize(quantize(w))| in units of the scale. Half a step from rint; w / scale and q * scale each round once,

@@ -22,7 +22,7 @@ from operations import OPERATIONS, Operation, Shape, cases
 
 PATH = Path(__file__).with_name("golden.json")
 
-# Enough for several chunks of 64 KiB in every dtype, rows that end within a group of lanes, rows shorter than one, one
+# Enough for several chunks of 256 KiB in every dtype, rows that end within a group of lanes, rows shorter than one, one
 # long row.
 SHAPES: list[Shape] = [(41, 1021), (2003, 13), (1, 300_017)]
 

@@ -28,7 +28,7 @@ def build_flags() -> list[str]:
 
 
 def nvcc(source: Path, *arguments: str) -> str:
-    command = [str(NVCC), "-O3", *build_flags(), f"-I{ROOT / 'csrc'}", str(source), *arguments]
+    command = [str(NVCC), "-std=c++17", "-O3", *build_flags(), f"-I{ROOT / 'csrc'}", str(source), *arguments]
     result = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_SECONDS, check=False)
     assert result.returncode == 0, result.stderr
     return result.stderr

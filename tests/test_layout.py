@@ -1,5 +1,5 @@
-"""The rules of the repository's layout, as DESIGN.md gives them: file sizes, names, layers, and what an import brings
-in."""
+"""The rules of the repository's layout, as CONTRIBUTING.md and csrc/README.md give them: file sizes, names, layers, and
+what an import brings in."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 #pragma once
 // Which threads share a row, by its length: decided on the host, by plain arithmetic that host tests check.
 //
-//   lanes    2**n lanes of a warp each hold a few packets in registers
-//   slices   a block, or a cluster of up to 8, holds the row in shared memory (softmax); a block holds it in registers
-//   (quantize_int8) loop     a block reads a row of any length twice across   32 rows side by side in a warp, read twice: for rows
-//   whose neighbours are closer in memory than their items
+//   - lanes: 2**n lanes of a warp each hold a few packets in registers.
+//   - slices: a block, or a cluster of up to 8, holds the row in shared memory (softmax); a block holds it in registers
+//     (quantize_int8).
+//   - loop: a block reads a row of any length twice.
+//   - across: 32 rows side by side in a warp, read twice: for rows whose neighbours are closer in memory than their items.
 
 #include <algorithm>
 

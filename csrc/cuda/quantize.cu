@@ -1,7 +1,7 @@
 // quantize_int8: a row is read from memory once and kept in registers, as it came, between its maximum and its codes. Rows too long
 // for that, or strided across the items, are read twice.
 //
-// Budget (GPU.md, 20 instructions an entry at bfloat16 and full bandwidth on an H200): 1 to unpack, 1 for the maximum, 1 to unpack
+// Budget (20 instructions an entry at bfloat16 and full bandwidth on an H200): 1 to unpack, 1 for the maximum, 1 to unpack
 // again, 3 for the quotient, 1 to round, 0.75 to pack the codes.
 
 #include "cuda/group.h"

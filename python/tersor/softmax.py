@@ -44,9 +44,9 @@ def softmax(x: ArrayT, temperature: Any = 1.0, *, axis: int = -1, out: ArrayT | 
     The row's maximum is subtracted first, so nothing overflows. T = 0 is the limit from above: the largest entries
     share 1 evenly. T = inf is the limit too: every entry but -inf gets the same. A row that holds NaN, or +inf at
     T > 0, or nothing but -inf, is NaN throughout. Accumulated in float32 (float64 for float64); within 2 ULP of the
-    exact result for float32 and float64, within 0.52 ULP for the narrower dtypes. The same bits at every CPU level and thread
-    count. A call interrupted by Ctrl-C leaves out partly written; in place, x too. The temperature is that of Hinton
-    et al., "Distilling the Knowledge in a Neural Network" (2015), equation 1.
+    exact result for float32 and float64, within 0.52 ULP for the narrower dtypes. The same bits at every CPU level
+    and thread count. A call interrupted by Ctrl-C leaves out partly written; in place, x too. The temperature is that
+    of Hinton et al., "Distilling the Knowledge in a Neural Network" (2015), equation 1.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 // The arithmetic of softmax that CUDA kernels share with the host, against long double: terms, frames, sums in one and two reads,
 // shares. Device code runs the same IEEE operations in the same order, so the errors found here are those of the GPU.
 //
-// Largest errors seen with 10**9 random entries, in ULP of the result: float32 terms 0.93, whole rows 1.43 (with pairs 1.60);
-// float64 terms 0.90.
+// Largest errors seen, with 30 as argument (40 million entries of rows chosen to be hard): float32 terms 0.82 epsilon, shares 2.02 ULP,
+// 2.62 with sums in pairs as for the 16-bit dtypes; float64 0.86 epsilon, 2.11 ULP.
 
 #include <cmath>
 #include <cstdint>
@@ -249,7 +249,7 @@ void test_shares_of_few() {
 
 }  // namespace
 
-// A number as argument multiplies the random rounds: the figures above come from 2000.
+// A number as argument multiplies the random rounds.
 int main(int argc, char** argv) {
   const int times = argc > 1 ? std::atoi(argv[1]) : 1;
   test_rates<float>();
