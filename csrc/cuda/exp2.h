@@ -5,7 +5,7 @@
 // The argument is never rounded as a whole. With m the nearest integer to x * rate, x * rate - m is found by two fused steps with a
 // split in two, to about 2**-26 (2**-55 in float64), and 2**(x * rate - m) by a polynomial; m goes straight into the exponent bits.
 // Why not ex2.approx: its 2**-22.5 alone is 2.8 ULP, above the bound, and the rounded product before it is 100 times that.
-// A term costs 12 instructions, 14 where the row is shifted, 4 more with its rest.
+// A term costs 12 instructions, 14 where the row is shifted, 4 more with its rest, and 2 fewer for 16-bit results.
 
 #include "cuda/host_device.h"
 
@@ -58,6 +58,12 @@ TERSOR_HOST_DEVICE double slope_of_power(double fraction) noexcept {
   constexpr double kCoefficients[] = {0x1.e7aa329d24a1fp-32, 0x1.e620fc05a9e45p-28, 0x1.b5267871de546p-24, 0x1.62bfc3c16e794p-20,
                                       0x1.ffcbfba7c612fp-17, 0x1.43091310bf92dp-13, 0x1.5d87fe78cf23ap-10, 0x1.3b2ab6fb9f412p-7,
                                       0x1.c6b08d7049fd1p-5,  0x1.ebfbdff82c5adp-3,  0x1.62e42fefa39efp-1};
+  return polynomial(kCoefficients, fraction);
+}
+
+// 2**fraction for results of 8 or 11 bits, to 2**-18: cpu/exp2.h has it too. The constant term need not be 1.
+TERSOR_HOST_DEVICE float coarse_power(float fraction) noexcept {
+  constexpr float kCoefficients[] = {0x1.3997dap-7f, 0x1.ca1442p-5f, 0x1.ec06dap-3f, 0x1.62e0dcp-1f, 0x1.ffffe8p-1f};
   return polynomial(kCoefficients, fraction);
 }
 
@@ -148,13 +154,17 @@ class Exp2 {
         least_((Constants::kLeastExponent + frame.exponent) * rate.inverse) {}
 
   // -inf gives a term that vanishes once divided by the sum. The entry is neither NaN nor above the frame's.
-  template <bool kPlain>
+  // kExact: for results of the arithmetic type, rather than 16 bits.
+  template <bool kPlain, bool kExact>
   TERSOR_HOST_DEVICE Power<Math> term(Math x) const noexcept {
     if constexpr (!kPlain) x = (x - shift_) * prescale_;
     x = max_number(x, least_);
     const Math biased = fused_multiply_add(x, high_, rounder_);
     const Math fraction = fused_multiply_add(x, low_, fused_multiply_add(x, high_, rounder_ - biased));
-    return power_of_two(fraction, biased);
+    if constexpr (kExact)
+      return power_of_two(fraction, biased);
+    else
+      return {scale_by_power(coarse_power(fraction), biased), 0};
   }
 
  private:

@@ -1,8 +1,8 @@
 // softmax: a row is read from memory once, as long as registers or shared memory can hold it. Its maximum is found while it comes
 // in; then its terms, which replace it where it is kept; then their sum; then it leaves. One exponential an entry.
 //
-// Instructions an entry, counted in sm_90 machine code, against those that an H200 issues in the time of its bytes:
-// bfloat16 about 25 of 27 (load and maximum 3.5, term and sum 16.6, share and store 5), float32 about 36 of 54.
+// Instructions an entry, counted in sm_90 machine code, against those that an H200 issues in the time of its bytes (GPU.md):
+// bfloat16 about 22 of 27 (load and maximum 3.5, term and sum 13.9, share and store 5), float32 about 36 of 54.
 
 #include "cuda/group.h"
 #include "cuda/launch.h"
@@ -27,7 +27,7 @@ struct SoftmaxRow {
   using Math = typename Format::Math;
   static constexpr int kPacket = Format::kPacket;
   static constexpr bool kNarrow = sizeof(Bits) == 2;  // where instructions are short
-  using Terms = RowTerms<Math, kNarrow>;
+  using Terms = RowTerms<Math, !kNarrow, kNarrow>;
 
   PacketRow<Bits, kPacket, int> x, out;
   Temperature<Math> temperature;
@@ -236,7 +236,7 @@ __device__ __forceinline__ void softmax_in_two_reads(const SoftmaxRow<Format>& r
     }
   });
   top = group.max(at_limit ? top : online.top());
-  const RowTerms<Math, false> terms(row.temperature, top);
+  const RowTerms<Math, !Row::kNarrow, false> terms(row.temperature, top);
   Total<Math> total;
   if (at_limit) {
     TermSum<Math> sum;

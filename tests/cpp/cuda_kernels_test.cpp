@@ -204,7 +204,7 @@ Exact ulp(DType dtype, Exact value) {
 
 Exact bound_of(DType dtype, Exact value) {
   if (dtype == DType::kFloat32 || dtype == DType::kFloat64) return 2.8L * ulp(dtype, value);
-  return 0.5L * ulp(dtype, value) + 3 * ulp(DType::kFloat32, value);
+  return 0.52L * ulp(dtype, value);
 }
 
 constexpr std::uint64_t canonical_nan(DType dtype) {
