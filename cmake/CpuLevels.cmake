@@ -40,8 +40,8 @@ function(tersor_add_cpu_levels library)
     add_library(tersor_cpu_${level} OBJECT ${ARGN})
     tersor_set_cpu_level(tersor_cpu_${level} ${level})
     target_link_libraries(tersor_cpu_${level} PRIVATE tersor_warnings)
-    # GCC 12 takes the undefined registers inside its own intrinsics, and the sizes of vector types, for our mistakes.
-    target_compile_options(tersor_cpu_${level} PRIVATE -Wno-maybe-uninitialized -Wno-uninitialized -Wno-sign-conversion)
+    # GCC 12 takes the undefined registers inside its own intrinsics for our mistakes.
+    target_compile_options(tersor_cpu_${level} PRIVATE -Wno-maybe-uninitialized -Wno-uninitialized)
     target_sources(${library} PRIVATE $<TARGET_OBJECTS:tersor_cpu_${level}>)
   endforeach()
 endfunction()

@@ -29,6 +29,10 @@ inline constexpr int kVectorBytes = 32;
 inline constexpr int kVectorBytes = 16;
 #endif
 
+// GCC 12 takes the size of a vector type, in a template, for a conversion.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+
 // N lanes of T. Kernels mostly work on 16; some byte operations take 64 at once, and reductions go through 8, 4 and 2.
 template <class T, int N = kLanes>
 struct Lanes {
@@ -39,6 +43,8 @@ struct Lanes {
   typedef T Register __attribute__((vector_size(kRegisterBytes)));
   Register reg[kRegisters];
 };
+
+#pragma GCC diagnostic pop
 
 using I8 = Lanes<std::int8_t>;
 using U8 = Lanes<std::uint8_t>;

@@ -35,7 +35,7 @@ TERSOR_OUTLINE void share_evenly(Row<Storage> row, bool is_nan, Counts counts) n
 }
 
 template <class Storage>
-TERSOR_OUTLINE void softmax_row_limit(Row<Storage> row, SoftmaxLimit limit) noexcept {
+TERSOR_OUTLINE void softmax_row_limit(Row<Storage> row, SoftmaxLimit limit, double temperature) noexcept {
   using Math = typename Storage::Math;
   const auto lowest = splat(-static_cast<Math>(kInfinite));
   const Math top = top_of(row, 0, row.cols);
@@ -44,12 +44,13 @@ TERSOR_OUTLINE void softmax_row_limit(Row<Storage> row, SoftmaxLimit limit) noex
     const Lanes<Math> value = row.at(i, lanes);
     nan = nan | not_equal(value, value);
   });
-  const bool has_nan = bits_of(nan) != 0 || top == -static_cast<Math>(kInfinite);
+  // +inf has a share at T = 0 alone: at any other temperature it is inf / inf.
+  const bool infinite = top == -static_cast<Math>(kInfinite) || (temperature > 0 && top == static_cast<Math>(kInfinite));
+  const bool is_nan = bits_of(nan) != 0 || infinite;
   if (limit == SoftmaxLimit::kOneHot)
-    share_evenly(row, has_nan, [=](auto value) TERSOR_LAMBDA { return equal(value, splat(top)); });
+    share_evenly(row, is_nan, [=](auto value) TERSOR_LAMBDA { return equal(value, splat(top)); });
   else
-    share_evenly(row, has_nan || top == static_cast<Math>(kInfinite),
-                 [=](auto value) TERSOR_LAMBDA { return greater(value, lowest); });
+    share_evenly(row, is_nan, [=](auto value) TERSOR_LAMBDA { return greater(value, lowest); });
 }
 
 // --- a row -------------------------------------------------------------------------------------------------------------------
@@ -232,7 +233,7 @@ void softmax(ConstRows x, ConstRows temperature, Rows out, Extent extent, std::b
     // A single column is 1, exactly, whatever its temperature.
     const SoftmaxLimit limit = extent.cols == 1 && t > 0 ? SoftmaxLimit::kUniform : softmax_limit(Storage::kDType, t);
     if (limit != SoftmaxLimit::kNone) {
-      softmax_row_limit(row, limit);
+      softmax_row_limit(row, limit, t);
       continue;
     }
     if (t != known) {

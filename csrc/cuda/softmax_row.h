@@ -182,7 +182,7 @@ class OnlineSum {
   Rate<Math> rate_;
   Math top_ = -kInfinity<Math>, limit_ = -kInfinity<Math>;
   Frame<Math> frame_{};
-  Exp2<Math> exp2_;
+  Exp2<Math> exp2_{};
   TermSum<Math> sum_;
 };
 
