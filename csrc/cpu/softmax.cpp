@@ -92,9 +92,9 @@ TERSOR_OUTLINE Sum exchange_terms(typename Storage::Bits* out, std::int64_t head
   return sum_of(sums);
 }
 
-// Rows of several blocks. Block by block, one row is written while the next is measured: reading, computing and writing overlap,
-// and the terms of the next row go where those just written lay, in the first-level cache. (Stored into a row-long buffer in L2
-// instead, every store waits behind the reads from memory: measured 0.69 ns a column against 0.37.)
+// Rows of one whole block or several. Block by block, one row is written while the next is measured: reading, computing and writing
+// overlap, and the terms of the next row go where those just written lay, in the first-level cache. (Stored into a row-long buffer
+// in L2 instead, every store waits behind the reads from memory: measured 0.69 ns a column against 0.37.)
 template <class Storage>
 class LongRows {
  public:
@@ -162,8 +162,8 @@ class LongRows {
   bool pending_ = false;
 };
 
-// Rows of one block, several at a time: each step is done for all of them, so that the latencies of one row's maximum, sum and
-// division pass while the others are at work.
+// Rows of less than a block, several at a time: each step is done for all of them, so that the latencies of one row's maximum, sum
+// and division pass while the others are at work.
 template <class Storage>
 class ShortRows {
  public:
@@ -240,7 +240,7 @@ void softmax(ConstRows x, ConstRows temperature, Rows out, Extent extent, std::b
       short_rows.finish(rate);
       rate = rate_for<Math>(known = t);
     }
-    if (extent.cols <= kSoftmaxBlock)
+    if (extent.cols < kSoftmaxBlock)
       short_rows.add(row, rate);
     else
       long_rows.add(row, rate);

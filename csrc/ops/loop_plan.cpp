@@ -15,7 +15,8 @@ void start_operands(LoopPlan& plan, std::initializer_list<OperandSpec> specs, in
     operand.item_bytes = item_size(spec.view.dtype);
     operand.columns = spec.columns;
     operand.access = spec.access;
-    const bool single = axis < 0 || spec.view.shape[axis] <= 1;
+    // One item a row is dense, whatever its stride along the row: a scale or a temperature that is broadcast has 0.
+    const bool single = axis < 0 || spec.columns == Columns::kNone || spec.view.shape[axis] <= 1;
     operand.item_stride_bytes = single ? operand.item_bytes : spec.view.stride_bytes[axis];
   }
 }

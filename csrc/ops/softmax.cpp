@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/memory.h"
+#include "core/parallel.h"
 #include "cpu/kernels.h"
 #include "ops/check_views.h"
 #include "ops/cuda_launch.h"
@@ -17,7 +18,6 @@ namespace tersor {
 namespace {
 
 constexpr std::int64_t kMostScratchBytes = 2 << 20;  // beyond it a row no longer stays in L2, and is read twice instead
-constexpr std::int64_t kFewRows = 16;
 constexpr std::int64_t kLongRow = 1 << 17;
 
 static_assert(kColumnUnit % cpu::kSoftmaxBlock == 0, "rows are cut between blocks");
@@ -94,7 +94,8 @@ void softmax_long_rows(const LoopPlan& plan, DType dtype, Store store) {
 void softmax_on_cpu(const View& x, const View& temperature, bool any_limit, int axis, const View& out) {
   if (x.size() == 0) return;
   const LoopPlan plan = plan_rows({{x}, {temperature, Columns::kNone}, {out, Columns::kEach, Access::kWrite}}, axis);
-  const bool shared = plan.rows < kFewRows && plan.cols >= kLongRow;
+  // Where whole rows would leave threads idle. Both ways give the same bits, so the number of threads may choose.
+  const bool shared = plan.rows < num_threads() && plan.cols >= kLongRow;
   const bool exceeds_scratch = cpu::softmax_scratch_bytes(x.dtype, plan.cols) > kMostScratchBytes;
   const Store store = store_for(x, out);
   if ((shared || exceeds_scratch) && !any_limit)
