@@ -68,4 +68,4 @@ test-arm: $(VENV)/test.stamp  ## cross-build the kernels for aarch64 and run the
 	tests/test_arm.sh
 
 clean:  ## remove everything that the targets made
-	rm -rf $(VENV) build dist demo/output bench/build
+	rm -rf $(VENV) build build-other dist demo/output

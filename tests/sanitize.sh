@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 kind=${1:?address or thread}
 python=.venv/bin/python
-build=build/sanitize-$kind
+build=build-other/sanitize-$kind  # not below build/, where the tests look for what is installed
 site=$build/site
 "$python" -m cmake -S . -B "$build" -G Ninja -DTERSOR_SANITIZE="$kind" -DTERSOR_CUDA=OFF -DCMAKE_BUILD_TYPE=RelWithDebInfo \
   -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" -DPython_EXECUTABLE="$PWD/$python"

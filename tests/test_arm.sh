@@ -9,7 +9,7 @@ for tool in aarch64-linux-gnu-g++ qemu-aarch64; do
     exit 1
   fi
 done
-build=build/aarch64
+build=build-other/aarch64  # not below build/, where the tests look for what is installed
 .venv/bin/python -m cmake -S . -B "$build" -G Ninja -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
   -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DCMAKE_CROSSCOMPILING_EMULATOR="qemu-aarch64;-L;/usr/aarch64-linux-gnu" \
   -DTERSOR_PYTHON=OFF -DTERSOR_CPP_TESTS=ON -DTERSOR_CUDA=OFF
