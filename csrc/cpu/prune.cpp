@@ -114,17 +114,12 @@ std::int64_t count_nonzero(ConstRows w, Extent extent) noexcept {
 }  // namespace
 
 constinit const PruneKernels prune_kernels{
-    .prune_threshold = {prune_threshold<std::uint32_t>, prune_threshold<std::uint16_t>, prune_threshold<std::uint16_t>,
-                        prune_threshold<std::uint64_t>},
-    .mask_threshold = {mask_threshold<std::uint32_t>, mask_threshold<std::uint16_t>, mask_threshold<std::uint16_t>,
-                       mask_threshold<std::uint64_t>},
-    .mask_threshold_packed = {mask_threshold_packed<std::uint32_t>, mask_threshold_packed<std::uint16_t>,
-                              mask_threshold_packed<std::uint16_t>, mask_threshold_packed<std::uint64_t>},
-    .apply_mask = {apply_mask<std::uint32_t>, apply_mask<std::uint16_t>, apply_mask<std::uint16_t>, apply_mask<std::uint64_t>},
-    .apply_mask_packed = {apply_mask_packed<std::uint32_t>, apply_mask_packed<std::uint16_t>, apply_mask_packed<std::uint16_t>,
-                          apply_mask_packed<std::uint64_t>},
-    .count_nonzero = {count_nonzero<std::uint32_t>, count_nonzero<std::uint16_t>, count_nonzero<std::uint16_t>,
-                      count_nonzero<std::uint64_t>},
+    .prune_threshold = TERSOR_BY_BITS(prune_threshold),
+    .mask_threshold = TERSOR_BY_BITS(mask_threshold),
+    .mask_threshold_packed = TERSOR_BY_BITS(mask_threshold_packed),
+    .apply_mask = TERSOR_BY_BITS(apply_mask),
+    .apply_mask_packed = TERSOR_BY_BITS(apply_mask_packed),
+    .count_nonzero = TERSOR_BY_BITS(count_nonzero),
     .count_nonzero_bytes = count_nonzero<std::uint8_t>,
 };
 

@@ -99,7 +99,8 @@ TERSOR_INLINE void encode_row(const std::byte* w, std::int8_t* q, std::int64_t c
 
 template <class Storage>
 TERSOR_INLINE void write_scale(RowMagnitude row, std::byte* scale) noexcept {
-  *reinterpret_cast<typename Storage::Math*>(scale) = scale_of<Storage>(row);
+  const auto value = scale_of<Storage>(row);
+  std::memcpy(scale, &value, sizeof value);  // an array may lie at any address
 }
 
 template <class Storage>
@@ -145,8 +146,6 @@ void dequantize_int8(ConstRows q, ConstRows scale, Rows out, Extent extent, Stor
 }
 
 }  // namespace
-
-#define TERSOR_BY_FLOAT(kernel) {kernel<Float32>, kernel<Float16>, kernel<BFloat16>, kernel<Float64>}
 
 constinit const QuantizeKernels quantize_kernels{
     .round_fixed = TERSOR_BY_FLOAT(round_fixed),

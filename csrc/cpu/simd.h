@@ -13,8 +13,14 @@
 #include <cstring>
 #include <utility>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+// With its checks, an expression that is inlined throughout takes minutes to compile.
+#define TERSOR_INLINE inline
+#define TERSOR_LAMBDA
+#else
 #define TERSOR_INLINE inline __attribute__((always_inline))
 #define TERSOR_LAMBDA __attribute__((always_inline))
+#endif
 #define TERSOR_OUTLINE __attribute__((noinline))
 
 namespace tersor::cpu::TERSOR_LEVEL {

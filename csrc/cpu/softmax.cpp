@@ -284,8 +284,6 @@ void write_piece(const std::byte* x, double temperature, SoftmaxBlock whole, std
 
 }  // namespace
 
-#define TERSOR_BY_FLOAT(kernel) {kernel<Float32>, kernel<Float16>, kernel<BFloat16>, kernel<Float64>}
-
 constinit const SoftmaxKernels softmax_kernels{
     .softmax = TERSOR_BY_FLOAT(softmax),
     .measure_piece = TERSOR_BY_FLOAT(measure_piece),

@@ -32,7 +32,8 @@ bool check_temperatures(const View& temperature, DType dtype) {
   for_each_block(plan_elements({{temperature}}), Split::kColumns, [&](const Block& block) {
     for (std::int64_t r = 0; r < block.extent.rows; ++r)
       for (std::int64_t i = 0; i < block.extent.cols; ++i) {
-        const double entry = block.operands[0].row<double>(r)[i];
+        double entry;  // an array may lie at any address
+        std::memcpy(&entry, block.operands[0].row<std::byte>(r) + i * static_cast<std::int64_t>(sizeof entry), sizeof entry);
         if (!(entry >= 0)) all_valid.store(false, std::memory_order_relaxed);
         if (cpu::softmax_limit(dtype, entry) != cpu::SoftmaxLimit::kNone) any_limit.store(true, std::memory_order_relaxed);
       }
