@@ -32,6 +32,8 @@ function(tersor_set_cpu_level target level)
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/csrc")
   target_compile_definitions(${target} PRIVATE TERSOR_LEVEL=${level} TERSOR_LEVEL_IS_${level})
   target_compile_options(${target} PRIVATE ${TERSOR_FLAGS_${level}} ${TERSOR_KERNEL_FLAGS})
+  # GCC 12 takes the undefined registers inside its own intrinsics for our mistakes. On the target, so that it comes after -Wall.
+  set_property(TARGET ${target} APPEND PROPERTY COMPILE_OPTIONS -Wno-maybe-uninitialized -Wno-uninitialized)
   set_target_properties(${target} PROPERTIES INTERPROCEDURAL_OPTIMIZATION OFF)
 endfunction()
 
@@ -40,8 +42,6 @@ function(tersor_add_cpu_levels library)
     add_library(tersor_cpu_${level} OBJECT ${ARGN})
     tersor_set_cpu_level(tersor_cpu_${level} ${level})
     target_link_libraries(tersor_cpu_${level} PRIVATE tersor_warnings)
-    # GCC 12 takes the undefined registers inside its own intrinsics for our mistakes.
-    target_compile_options(tersor_cpu_${level} PRIVATE -Wno-maybe-uninitialized -Wno-uninitialized)
     target_sources(${library} PRIVATE $<TARGET_OBJECTS:tersor_cpu_${level}>)
   endforeach()
 endfunction()

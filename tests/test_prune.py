@@ -240,3 +240,96 @@ def test_layout_table_is_what_it_says() -> None:
     assert len(strides) >= 7
     for name, arranged in each_layout(w):
         assert_same_bits(arranged, w, name)
+
+
+# --- exact magnitude pruning -----------------------------------------------------------------------------------------
+
+
+def with_ties(shape: Any, dtype: DType, seed: int = 0) -> Any:
+    """Seven magnitudes, both signs."""
+    return np.random.default_rng(seed).integers(-6, 7, shape).astype(dtype)
+
+
+class TestMagnitude:
+    @pytest.mark.parametrize("sparsity", [0.0, 1e-6, 0.25, 0.5, 0.75, 0.999999, 1.0])
+    def test_ties_go_by_index(self, sparsity: float, dtype: DType, settings: Any) -> None:
+        w = with_ties((300, 1001), dtype)
+        expected = spec.mask_magnitude(w, sparsity)
+        packed, pruned = spec.pack_mask(expected), spec.apply_mask(w, expected)
+        assert (~expected).sum() == round(sparsity * w.size)
+        for setting in settings:
+            assert_same_bits(tersor.mask_magnitude(w, sparsity), expected, setting)
+            assert_same_bits(tersor.mask_magnitude(w, sparsity, packed=True), packed, setting)
+            assert_same_bits(tersor.prune_magnitude(w, sparsity), pruned, setting)
+
+    def test_every_count(self, each_level: Any) -> None:
+        """The cut falls on every bit of a byte, in rows that end within one."""
+        w = with_ties((3, 13), np.dtype(np.float32))
+        for setting in each_level:
+            for count in range(w.size + 1):
+                expected = spec.mask_magnitude(w, count / w.size)
+                assert_same_bits(tersor.mask_magnitude(w, count / w.size), expected, f"{count}, {setting}")
+                got = tersor.mask_magnitude(w, count / w.size, packed=True)
+                assert_same_bits(got, spec.pack_mask(expected), f"{count} packed, {setting}")
+
+    @pytest.mark.parametrize("value", [0.0, -0.0, 1.5, np.inf, np.nan])
+    def test_all_equal(self, value: float, dtype: DType, settings: Any) -> None:
+        w = np.full(1_000_003, value, dtype)
+        expected = np.ones(w.size, bool)
+        expected[: round(0.3 * w.size)] = False
+        for setting in settings:
+            assert_same_bits(tersor.mask_magnitude(w, 0.3), expected, setting)
+
+    def test_ties_among_distinct_values(self, settings: Any) -> None:
+        """The tie lies among the keys that the selection has collected: its places come from there."""
+        w = np.random.default_rng(3).permutation(np.arange(1, 1_000_001, dtype=np.float32))
+        w[[5, 70_000, 999_999, 400_000]] = 500_000
+        place = np.flatnonzero(w == 500_000)
+        below = int((w < 500_000).sum())
+        for setting in settings:
+            for ties in range(1, place.size + 1):
+                mask = tersor.mask_magnitude(w, (below + ties) / w.size)
+                assert not mask[place[:ties]].any() and mask[place[ties:]].all(), f"{ties} of {place.size}, {setting}"
+
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    def test_columns(self, layout: str, dtype: DType, each_level: Any) -> None:
+        for shape in ((65, 33), (3, 17, 70), (1, 9), (5, 0), (0, 5)):
+            w = LAYOUTS[layout](with_ties(shape, dtype))
+            expected = spec.mask_magnitude(w, 0.4, -2)
+            for setting in each_level:
+                assert_same_bits(tersor.prune_magnitude(w, 0.4, scope="column"), spec.apply_mask(w, expected), setting)
+                assert_same_bits(tersor.mask_magnitude(w, 0.4, scope="column"), expected, setting)
+                got = tersor.mask_magnitude(w, 0.4, scope="column", packed=True)
+                assert_same_bits(got, spec.pack_mask(expected), setting)
+
+    def test_over_a_model(self, dtype: DType, settings: Any) -> None:
+        layers = [with_ties(shape, dtype, i) for i, shape in enumerate([(100, 700), (3,), (0, 4), (), (20, 5, 900)])]
+        joined = np.concatenate([layer.ravel() for layer in layers])
+        flat = spec.mask_magnitude(joined, 0.55)
+        expected = [part.reshape(layer.shape) for part, layer in zip(split_like(flat, layers), layers, strict=True)]
+        for setting in settings:
+            masks = tersor.mask_magnitude(layers, 0.55, scope="global")
+            pruned = tersor.prune_magnitude(layers, 0.55, scope="global")
+            assert isinstance(masks, list) and isinstance(pruned, list)
+            in_place = [layer.copy() for layer in layers]
+            assert tersor.prune_magnitude(in_place, 0.55, scope="global", out=in_place) is in_place
+            for i, layer in enumerate(layers):
+                assert_same_bits(masks[i], expected[i], f"layer {i}, {setting}")
+                assert_same_bits(pruned[i], spec.apply_mask(layer, expected[i]), f"layer {i}, {setting}")
+                assert_same_bits(in_place[i], pruned[i], f"layer {i} in place, {setting}")
+
+    def test_outputs_may_not_lie_on_another_layer(self) -> None:
+        layers = [with_ties((10,), np.dtype(np.float32), i) for i in range(2)]
+        with pytest.raises(ValueError, match=re.escape("out[0] overlaps w[1]")):
+            tersor.prune_magnitude(layers, 0.5, scope="global", out=layers[::-1])
+
+    def test_torch_model(self) -> None:
+        torch = pytest.importorskip("torch")
+        layers = [torch.tensor([[1.0, -5.0], [0.25, 3.0]]), torch.tensor([2.0, -0.5])]
+        first, second = tersor.prune_magnitude(layers, 0.5, scope="global")
+        assert torch.equal(first, torch.tensor([[0.0, -5.0], [0.0, 3.0]]))
+        assert torch.equal(second, torch.tensor([2.0, 0.0]))
+
+
+def split_like(flat: Any, layers: list[Any]) -> list[Any]:
+    return np.split(flat, np.cumsum([layer.size for layer in layers])[:-1])

@@ -128,4 +128,36 @@ bool ArrayArg::read_numpy(py::handle object) {
   return true;
 }
 
+ArrayListArg::ArrayListArg(py::handle object, const char* name, Use use) {
+  if (!PyList_Check(object.ptr()) && !PyTuple_Check(object.ptr())) {
+    views_.push_back(arrays_.emplace_back(object, name, use));
+    return;
+  }
+  const auto members = py::reinterpret_steal<py::tuple>(PySequence_Tuple(object.ptr()));
+  if (!members) throw py::error_already_set();
+  members_ = members;
+  if (members.empty()) throw ValueError(std::string(name) + " is empty; pass an array, or a list of at least one");
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    const std::string& member = names_.emplace_back(std::string(name) + "[" + std::to_string(i) + "]");
+    views_.push_back(arrays_.emplace_back(members[i], member.c_str(), use));
+  }
+}
+
+const View& ArrayListArg::only() const {
+  if (members_) throw ValueError("out is a list, but w is one array; pass one array");
+  return views_.front();
+}
+
+std::int64_t ArrayListArg::size() const noexcept {
+  std::int64_t size = 0;
+  for (const View& view : views_) size += view.size();
+  return size;
+}
+
+std::int64_t ArrayListArg::size_bytes() const noexcept {
+  std::int64_t bytes = 0;
+  for (const View& view : views_) bytes += view.size_bytes();
+  return bytes;
+}
+
 }  // namespace tersor::bind

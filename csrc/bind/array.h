@@ -4,7 +4,11 @@
 
 #include <pybind11/pybind11.h>
 
+#include <deque>
 #include <memory>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "bind/dlpack.h"
 #include "core/view.h"
@@ -36,6 +40,25 @@ class ArrayArg {
 
   View view_;
   std::unique_ptr<void, void (*)(void*)> held_{nullptr, nullptr};  // the producer's managed tensor
+};
+
+// An array, or a list or tuple of arrays that an op takes as one. Names its members "w[0]", "w[1]" and so on.
+class ArrayListArg {
+ public:
+  ArrayListArg(py::handle object, const char* name, Use use = Use::kInput);
+  ArrayListArg(const ArrayListArg&) = delete;
+  ArrayListArg& operator=(const ArrayListArg&) = delete;
+
+  operator std::span<const View>() const noexcept { return views_; }
+  const View& only() const;            // ValueError where out is a list, for one array
+  std::int64_t size() const noexcept;  // of all arrays together
+  std::int64_t size_bytes() const noexcept;
+
+ private:
+  py::object members_;  // a tuple: another thread may change the caller's list
+  std::deque<std::string> names_;
+  std::deque<ArrayArg> arrays_;
+  std::vector<View> views_;
 };
 
 // Called at import: looks up what read_numpy compares with.

@@ -11,6 +11,7 @@ void bind_prune(py::module_& module);
 void bind_bitmask(py::module_& module);
 void bind_quantize(py::module_& module);
 void bind_pack(py::module_& module);
+void bind_select(py::module_& module);
 void bind_softmax(py::module_& module);
 void bind_runtime(py::module_& module);
 

@@ -14,6 +14,7 @@ PYBIND11_MODULE(_core, module, pybind11::multiple_interpreters::not_supported())
   bind_bitmask(module);
   bind_quantize(module);
   bind_pack(module);
+  bind_select(module);
   bind_softmax(module);
   bind_runtime(module);
 }

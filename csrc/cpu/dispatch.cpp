@@ -25,6 +25,7 @@ const PruneKernels& prune_kernels() { return active<PruneKernels>(TERSOR_LEVEL_T
 const BitmaskKernels& bitmask_kernels() { return active<BitmaskKernels>(TERSOR_LEVEL_TABLES(bitmask_kernels)); }
 const QuantizeKernels& quantize_kernels() { return active<QuantizeKernels>(TERSOR_LEVEL_TABLES(quantize_kernels)); }
 const PackKernels& pack_kernels() { return active<PackKernels>(TERSOR_LEVEL_TABLES(pack_kernels)); }
+const SelectKernels& select_kernels() { return active<SelectKernels>(TERSOR_LEVEL_TABLES(select_kernels)); }
 const SoftmaxKernels& softmax_kernels() { return active<SoftmaxKernels>(TERSOR_LEVEL_TABLES(softmax_kernels)); }
 
 }  // namespace tersor::cpu

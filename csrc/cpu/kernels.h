@@ -114,11 +114,31 @@ constexpr std::int64_t softmax_scratch_bytes(DType dtype, std::int64_t cols) noe
   return kept * kSoftmaxBlock * item_size(arithmetic_dtype(dtype)) + blocks * static_cast<std::int64_t>(sizeof(SoftmaxBlock));
 }
 
+// How many elements lie on which side of a bracket: below its low key, at it or below, strictly between the two, above the high.
+struct BracketCounts {
+  std::int64_t below_low, up_to_low, within, above_high;
+};
+
+inline constexpr std::int64_t kBracketSlack = 16;
+
+// Keys are signed integers of the element's width, in the order of the elements.
+struct SelectKernels {
+  // Writes the keys strictly between low and high to `within`, in order; it has room for kBracketSlack more.
+  using Bracket = BracketCounts(const std::byte* w, std::int64_t cols, std::int64_t low, std::int64_t high,
+                                std::byte* within) noexcept;
+  ByFloat<Bracket> bracket_magnitudes;
+  ByFloat<Bracket> bracket_values;
+  Bracket& bracket_keys_16;
+  Bracket& bracket_keys_32;
+  Bracket& bracket_keys_64;
+};
+
 // The tables of the level in use.
 const PruneKernels& prune_kernels();
 const BitmaskKernels& bitmask_kernels();
 const QuantizeKernels& quantize_kernels();
 const PackKernels& pack_kernels();
+const SelectKernels& select_kernels();
 const SoftmaxKernels& softmax_kernels();
 
 #define TERSOR_DECLARE_LEVEL(level)              \
@@ -127,6 +147,7 @@ const SoftmaxKernels& softmax_kernels();
   extern const BitmaskKernels bitmask_kernels;   \
   extern const QuantizeKernels quantize_kernels; \
   extern const PackKernels pack_kernels;         \
+  extern const SelectKernels select_kernels;     \
   extern const SoftmaxKernels softmax_kernels;   \
   }
 #if defined(__aarch64__)

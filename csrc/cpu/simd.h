@@ -169,11 +169,13 @@ TERSOR_INLINE Lanes<T, N> select(MaskOf<T, N> mask, Lanes<T, N> yes, Lanes<T, N>
 // b where either is NaN. Compilers turn these into the instruction that x86 has for them.
 template <class T, int N>
 TERSOR_INLINE Lanes<T, N> max(Lanes<T, N> a, Lanes<T, N> b) noexcept {
-  return select(greater(a, b), a, b);
+  for (int r = 0; r < Lanes<T, N>::kRegisters; ++r) a.reg[r] = a.reg[r] > b.reg[r] ? a.reg[r] : b.reg[r];
+  return a;
 }
 template <class T, int N>
 TERSOR_INLINE Lanes<T, N> min(Lanes<T, N> a, Lanes<T, N> b) noexcept {
-  return select(less(a, b), a, b);
+  for (int r = 0; r < Lanes<T, N>::kRegisters; ++r) a.reg[r] = a.reg[r] < b.reg[r] ? a.reg[r] : b.reg[r];
+  return a;
 }
 
 template <class T, int N>
@@ -281,7 +283,10 @@ TERSOR_INLINE T reduce_max(Lanes<T, N> lanes) noexcept {
 //   promote_f64(F32), demote_f32(F64)   the latter rounds to nearest even
 //   from_half(U16), to_half(F32)        IEEE binary16, to nearest even; NaN in, the canonical NaN out
 //   bits_of(mask)               bit i is the sign of lane i                               I8, I16, I32, I64, I8x64
+//   bits_greater(a, b)          bits_of(greater(a, b))                                    I16, I32, I64
 //   mask_of_bits(uint32), mask_of_bits_64(uint64)      bits as an I8 or I8x64 mask
+//   compress_store(p, a, bits)  the lanes whose bit is set, in order, from p on; returns the place behind the last. May write 16
+//                               lanes from p on                                           I16, I32, I64
 //   load(p, Partial)            lanes that are not there are 0; the memory behind them is not touched      any
 //   store(p, a, Partial)
 //   fill_absent(a, Partial, x)  lanes that are not there become x

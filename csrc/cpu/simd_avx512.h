@@ -76,8 +76,35 @@ TERSOR_INLINE std::uint32_t bits_of(I64 mask) noexcept {
          static_cast<std::uint32_t>(_mm512_movepi64_mask((__m512i)mask.reg[1])) << 8;
 }
 TERSOR_INLINE std::uint64_t bits_of(I8x64 mask) noexcept { return _mm512_movepi8_mask((__m512i)mask.reg[0]); }
+// Comparisons as bits straight from the mask register: a mask of all ones in between would cost three instructions.
+template <class T>
+TERSOR_INLINE std::uint32_t bits_greater(Lanes<T> a, Lanes<T> b) noexcept {
+  if constexpr (sizeof(T) == 2) return _mm256_cmpgt_epi16_mask((__m256i)a.reg[0], (__m256i)b.reg[0]);
+  if constexpr (sizeof(T) == 4) return _mm512_cmpgt_epi32_mask((__m512i)a.reg[0], (__m512i)b.reg[0]);
+  if constexpr (sizeof(T) == 8)
+    return static_cast<std::uint32_t>(_mm512_cmpgt_epi64_mask((__m512i)a.reg[0], (__m512i)b.reg[0])) |
+           static_cast<std::uint32_t>(_mm512_cmpgt_epi64_mask((__m512i)a.reg[1], (__m512i)b.reg[1])) << 8;
+}
+
 TERSOR_INLINE I8 mask_of_bits(std::uint32_t bits) noexcept { return {{(I8::Register)_mm_movm_epi8(static_cast<__mmask16>(bits))}}; }
 TERSOR_INLINE I8x64 mask_of_bits_64(std::uint64_t bits) noexcept { return {{(I8x64::Register)_mm512_movm_epi8(bits)}}; }
+
+template <class T>
+TERSOR_INLINE T* compress_store(T* to, Lanes<T> lanes, std::uint32_t bits) noexcept {
+  // Into a register first: vpcompress to memory is microcoded on Zen 4.
+  if constexpr (sizeof(T) == 2) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                        _mm256_maskz_compress_epi16(static_cast<__mmask16>(bits), (__m256i)lanes.reg[0]));
+  } else if constexpr (sizeof(T) == 4) {
+    _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(static_cast<__mmask16>(bits), (__m512i)lanes.reg[0]));
+  } else {
+    static_assert(sizeof(T) == 8);
+    _mm512_storeu_si512(to, _mm512_maskz_compress_epi64(static_cast<__mmask8>(bits), (__m512i)lanes.reg[0]));
+    T* const second = to + __builtin_popcount(bits & 0xff);
+    _mm512_storeu_si512(second, _mm512_maskz_compress_epi64(static_cast<__mmask8>(bits >> 8), (__m512i)lanes.reg[1]));
+  }
+  return to + __builtin_popcount(bits);
+}
 
 TERSOR_INLINE U16x32 promote_u16(U8x32 a) noexcept { return {{(U16x32::Register)_mm512_cvtepu8_epi16((__m256i)a.reg[0])}}; }
 TERSOR_INLINE U8x32 demote_u8(U16x32 a) noexcept { return {{(U8x32::Register)_mm512_cvtepi16_epi8((__m512i)a.reg[0])}}; }

@@ -24,6 +24,20 @@ TERSOR_INLINE Lanes<T> fill_absent(Lanes<T> value, Partial lanes, T fill) noexce
 }
 
 template <class T>
+TERSOR_INLINE std::uint32_t bits_greater(Lanes<T> a, Lanes<T> b) noexcept {
+  return bits_of(greater(a, b));
+}
+
+template <class T>
+TERSOR_INLINE T* compress_store(T* to, Lanes<T> lanes, std::uint32_t bits) noexcept {
+  if (!bits) return to;
+  alignas(64) T buffer[kLanes];
+  store(buffer, lanes);
+  for (; bits; bits &= bits - 1) *to++ = buffer[__builtin_ctz(bits)];
+  return to;
+}
+
+template <class T>
 TERSOR_INLINE Lanes<T> lookup8(const T (&table)[8], Lanes<UnsignedOf<T>> index) noexcept {
   alignas(64) UnsignedOf<T> indices[kLanes];
   alignas(64) T values[kLanes];

@@ -89,7 +89,9 @@ void count_rows(LoopPlan& plan) {
   for (int i = 0; i < plan.outer_ndim; ++i) plan.rows *= plan.outer_shape[i];
 }
 
-LoopPlan plan_along(std::initializer_list<OperandSpec> specs, int axis) {
+enum class Order : std::uint8_t { kMemory, kC };
+
+LoopPlan plan_along(std::initializer_list<OperandSpec> specs, int axis, Order order = Order::kMemory) {
   LoopPlan plan;
   const View& first = specs.begin()->view;
   start_operands(plan, specs, axis);
@@ -97,7 +99,7 @@ LoopPlan plan_along(std::initializer_list<OperandSpec> specs, int axis) {
     if (spec.columns == Columns::kEach && axis >= 0) plan.cols = spec.view.shape[axis];
   for (int i = 0; i < first.ndim; ++i)
     if (i != axis && first.shape[i] != 1) add_outer_axis(plan, specs, i);
-  sort_outer_axes(plan);
+  if (order == Order::kMemory) sort_outer_axes(plan);
   merge_outer_axes(plan);
   count_rows(plan);
   return plan;
@@ -125,6 +127,13 @@ LoopPlan plan_elements(std::initializer_list<OperandSpec> specs) {
   bool any_axis = true;
   for (const OperandSpec& spec : specs) any_axis &= spec.columns == Columns::kEach;
   LoopPlan plan = plan_along(specs, any_axis ? tightest_axis(first) : first.ndim - 1);
+  merge_rows(plan);
+  count_rows(plan);
+  return plan;
+}
+
+LoopPlan plan_in_order(std::initializer_list<OperandSpec> specs) {
+  LoopPlan plan = plan_along(specs, specs.begin()->view.ndim - 1, Order::kC);
   merge_rows(plan);
   count_rows(plan);
   return plan;

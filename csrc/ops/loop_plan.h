@@ -63,6 +63,9 @@ struct LoopPlan {
 // same shape, but for the packed ones, whose last axis is shorter (then the last axis is the row).
 LoopPlan plan_elements(std::initializer_list<OperandSpec> operands);
 
+// The same, for ops that number the elements: rows and columns run in C order.
+LoopPlan plan_in_order(std::initializer_list<OperandSpec> operands);
+
 // For ops to whose result a whole row belongs: rows run along `axis`, and are never merged or split.
 LoopPlan plan_rows(std::initializer_list<OperandSpec> operands, int axis);
 

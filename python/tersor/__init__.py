@@ -6,9 +6,18 @@ Arrays of NumPy, torch, JAX, CuPy and whatever else speaks DLPack go in; the sam
 
 from tersor.bitmask import pack_mask, unpack_mask
 from tersor.pack import pack_int4, unpack_int4
-from tersor.prune import apply_mask, count_nonzero, mask_threshold, prune_threshold, sparsity
+from tersor.prune import (
+    apply_mask,
+    count_nonzero,
+    mask_magnitude,
+    mask_threshold,
+    prune_magnitude,
+    prune_threshold,
+    sparsity,
+)
 from tersor.quantize import dequantize_int8, quantize_int8, round_fixed
 from tersor.runtime import cpu_level, cpu_levels, get_num_threads, register_threadpoolctl, set_num_threads
+from tersor.select import kth_magnitude, kth_value, magnitude_threshold, quantile
 
 # After this line tersor.softmax is the function, and stays it: the module of that name is found in sys.modules from now on.
 from tersor.softmax import softmax
@@ -22,10 +31,16 @@ __all__ = [
     "cpu_levels",
     "dequantize_int8",
     "get_num_threads",
+    "kth_magnitude",
+    "kth_value",
+    "magnitude_threshold",
+    "mask_magnitude",
     "mask_threshold",
     "pack_int4",
     "pack_mask",
+    "prune_magnitude",
     "prune_threshold",
+    "quantile",
     "quantize_int8",
     "register_threadpoolctl",
     "round_fixed",

@@ -15,6 +15,22 @@ def _integer(number: Any, name: str) -> int:
         raise TypeError(f"{name} must be an integer, not {type(number).__name__}") from None
 
 
+def share(number: Any, name: str) -> float:
+    """A number in [0, 1]."""
+    try:
+        value = float(number)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number in [0, 1], not {number!r}") from None
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be in [0, 1], got {value}")
+    return value
+
+
+def count_to_prune(sparsity: Any, size: int) -> int:
+    """Entries that go: ``round_half_even(sparsity * size)``, the product in float64."""
+    return round(share(sparsity, "sparsity") * size)
+
+
 def packed_shape(shape: Any, per_byte: int) -> tuple[int, ...]:
     """The last axis counted in bytes, rounded up. An array of no dimensions is left for the op to refuse."""
     return (*shape[:-1], -(-shape[-1] // per_byte)) if len(shape) else ()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from tersor import _core
-from tersor._arguments import packed_shape
+from tersor._arguments import count_to_prune, packed_shape
 from tersor._outputs import framework_of
+from tersor.bitmask import pack_mask
 
 ArrayT = TypeVar("ArrayT")
 
@@ -147,6 +148,163 @@ def apply_mask(w: ArrayT, mask: Any, *, out: ArrayT | None = None) -> ArrayT:
         return framework.result(filled)  # type: ignore[no-any-return]
     _core.apply_mask(w, mask, out)
     return out
+
+
+# The axis that a scope's rows run along; None where all entries are compared with one another.
+_SCOPE_AXES = {"tensor": None, "global": None, "row": -1, "column": -2}
+
+
+def _axis_and_count(w: Any, sparsity: float, scope: str) -> tuple[int | None, int]:
+    """The axis of a scope's rows, and how many entries go: of each row, or of all."""
+    size = _core.element_count(w)
+    if scope not in _SCOPE_AXES:
+        raise ValueError(f"scope must be one of {', '.join(map(repr, _SCOPE_AXES))}; got {scope!r}")
+    if (scope == "global") != isinstance(w, (list, tuple)):
+        raise ValueError('scope="global" takes w as a list of arrays, every other scope takes w as one array')
+    axis = _SCOPE_AXES[scope]
+    if axis is None:
+        return axis, count_to_prune(sparsity, size)
+    if len(w.shape) < -axis:
+        raise ValueError(f"w has {len(w.shape)} dimensions; scope={scope!r} needs at least {-axis}")
+    return axis, count_to_prune(sparsity, w.shape[axis])
+
+
+def _new_outputs(w: Any, name: str, make: Any) -> Any:
+    """One new array, or where w is a list, a list of them."""
+    if isinstance(w, (list, tuple)):
+        return [make(framework_of(array, f"{name}[{i}]"), array) for i, array in enumerate(w)]
+    return make(framework_of(w, name), w)
+
+
+def _results(w: Any, filled: Any) -> Any:
+    if isinstance(w, (list, tuple)):
+        return [framework_of(array, "w").result(one) for array, one in zip(w, filled, strict=True)]
+    return framework_of(w, "w").result(filled)
+
+
+def prune_magnitude(w: Any, sparsity: float, *, scope: str = "tensor", out: Any = None) -> Any:
+    """Set exactly the given share of the entries, those of the smallest magnitude, to zero.
+
+    Parameters
+    ----------
+    w : array, or for ``scope="global"`` a list or tuple of arrays of one dtype
+        Any shapes and strides; float32, float16, bfloat16 or float64.
+    sparsity : float
+        In [0, 1]: ``round_half_even(sparsity * n)`` of n entries go, the product taken in float64.
+    scope : {"tensor", "row", "column", "global"}, default "tensor"
+        What n counts: the whole array; each row (last axis); each column (the axis before it); or all arrays of a list
+        together, so that layers of small weights lose more of them.
+    out : array like w, or list of arrays, optional
+        Where the result goes. ``out=w`` works in place; any other overlap is refused.
+
+    Returns
+    -------
+    array or list of arrays
+        ``out``, or new arrays of w's kind, shape, dtype and device.
+
+    Raises
+    ------
+    ValueError
+        sparsity is out of range; scope is none of the four or does not fit w; out does not fit, is read-only, or overlaps
+        w in part.
+    TypeError
+        An argument is no array, or of a dtype or kind that tersor does not read.
+
+    Notes
+    -----
+    Where entries tie, those of the lowest index (C order, arrays of a list in turn) go first. NaN counts as the largest
+    magnitude and stays, unless all of the rest goes too. What stays, stays bit for bit; what goes becomes +0.0, also
+    where it was -0.0. The threshold is found as by ``kth_magnitude``: w is read a little more than once, then read and
+    written; ties at the threshold cost one more read. A call interrupted by Ctrl-C leaves out partly written.
+
+    Magnitude pruning as in Han et al., "Learning both Weights and Connections" (2015); over a whole model as in
+    ``torch.nn.utils.prune.global_unstructured``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tersor
+    >>> w = np.array([[0.5, -0.1], [-2.0, 3.0]], np.float32)
+    >>> tersor.prune_magnitude(w, 0.5)
+    array([[ 0.,  0.],
+           [-2.,  3.]], dtype=float32)
+    >>> tersor.prune_magnitude(w, 0.5, scope="row")
+    array([[0.5, 0. ],
+           [0. , 3. ]], dtype=float32)
+    >>> first, second = tersor.prune_magnitude([w, 10 * w], 0.5, scope="global")
+    >>> second
+    array([[  5.,   0.],
+           [-20.,  30.]], dtype=float32)
+    """
+    axis, count = _axis_and_count(w, sparsity, scope)
+    if out is not None:
+        _core.prune_magnitude(w, count, axis, out)
+        return out
+    filled = _new_outputs(w, "w", lambda framework, array: framework.empty_like(array))
+    _core.prune_magnitude(w, count, axis, filled)
+    return _results(w, filled)
+
+
+def mask_magnitude(w: Any, sparsity: float, *, scope: str = "tensor", packed: bool = False, out: Any = None) -> Any:
+    """Tell which entries ``prune_magnitude`` keeps.
+
+    Parameters
+    ----------
+    w : array, or for ``scope="global"`` a list or tuple of arrays of one dtype
+        Any shapes and strides; float32, float16, bfloat16 or float64.
+    sparsity : float
+        In [0, 1]: ``round_half_even(sparsity * n)`` of n entries go.
+    scope : {"tensor", "row", "column", "global"}, default "tensor"
+        What n counts, as in ``prune_magnitude``.
+    packed : bool, default False
+        Give the mask as bits: each row of the last axis in ``ceil(cols / 8)`` bytes, least significant bit first,
+        padded with 0.
+    out : array or list of arrays, optional
+        Where the result goes: bool with w's shape, or if ``packed`` uint8 with the packed shape. It may not overlap w.
+
+    Returns
+    -------
+    array or list of arrays
+        ``out``, or new bool or uint8 arrays of w's kind, on its device: True where the entry stays.
+
+    Raises
+    ------
+    ValueError
+        sparsity is out of range; scope is none of the four or does not fit w; out does not fit, is read-only, or
+        overlaps w; w has no dimension and packed is True.
+    TypeError
+        An argument is no array, or of a dtype or kind that tersor does not read.
+
+    Notes
+    -----
+    Ties and NaN as in ``prune_magnitude``: ``apply_mask(w, mask_magnitude(w, s))`` is ``prune_magnitude(w, s)``. Packed
+    masks of columns are made as bool first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tersor
+    >>> w = np.array([[0.5, -0.1, -2.0, 3.0]], np.float32)
+    >>> tersor.mask_magnitude(w, 0.5)
+    array([[False, False,  True,  True]])
+    >>> tersor.mask_magnitude(w, 0.5, packed=True)
+    array([[12]], dtype=uint8)
+    """
+    axis, count = _axis_and_count(w, sparsity, scope)
+    if packed and scope == "column":
+        return pack_mask(mask_magnitude(w, sparsity, scope=scope), out=out)
+    if out is not None:
+        _core.mask_magnitude(w, count, axis, packed, out)
+        return out
+
+    def make(framework: Any, array: Any) -> Any:
+        return (
+            framework.empty(array, packed_shape(array.shape, 8), "uint8") if packed else framework.empty_like(array, "bool")
+        )
+
+    filled = _new_outputs(w, "w", make)
+    _core.mask_magnitude(w, count, axis, packed, filled)
+    return _results(w, filled)
 
 
 def count_nonzero(w: Any) -> int:

@@ -50,6 +50,55 @@ def sparsity(w: Array) -> float:
     return (w.size - count_nonzero(w)) / w.size if w.size else 0.0
 
 
+def _magnitude_order(w: Array) -> Array:
+    """Indices of the flattened w from the smallest magnitude to the largest, ties by index, NaN last."""
+    return np.argsort(np.abs(w.ravel()).astype(np.float64), kind="stable")
+
+
+def mask_magnitude(w: Array, sparsity: float, axis: int | None = None) -> NDArray[np.bool_]:
+    """False for the ``round_half_even(sparsity * n)`` entries of the smallest magnitude: of all n entries, or of the n of
+    each row along ``axis``. Of entries that tie, NaN among themselves too, the first in C order go first."""
+    if axis is not None:
+        mask: NDArray[np.bool_] = np.empty(w.shape, np.bool_)
+        for index in np.ndindex(*np.delete(w.shape, axis)):
+            row = (*index[: axis % w.ndim], slice(None), *index[axis % w.ndim :])
+            mask[row] = mask_magnitude(w[row], sparsity)
+        return mask
+    mask = np.ones(w.size, np.bool_)
+    mask[_magnitude_order(w)[: round(sparsity * w.size)]] = False
+    return mask.reshape(w.shape)
+
+
+def prune_magnitude(w: Array, sparsity: float, axis: int | None = None) -> Array:
+    """w where ``mask_magnitude`` is True, bit for bit, else +0.0."""
+    return apply_mask(w, mask_magnitude(w, sparsity, axis))
+
+
+# --- select ------------------------------------------------------------------------------------------------------
+
+
+def kth_value(w: Array, k: int) -> float:
+    """The kth smallest value, k from 1; NaN is larger than infinity, -0.0 smaller than +0.0."""
+    x = w.ravel().astype(np.float64)
+    return float(x[np.lexsort((~np.signbit(x), x))][k - 1])
+
+
+def kth_magnitude(w: Array, k: int) -> float:
+    """The kth smallest ``|w|``."""
+    return float(np.sort(np.abs(w.ravel()).astype(np.float64))[k - 1])
+
+
+def quantile(w: Array, q: Any) -> Any:
+    """NumPy's linear interpolation in float64."""
+    return np.quantile(w.astype(np.float64), q)
+
+
+def magnitude_threshold(w: Array, sparsity: float) -> float:
+    """The least magnitude that stays when ``round_half_even(sparsity * n)`` of n entries go; infinity where none does."""
+    count = round(sparsity * w.size)
+    return float("inf") if count == w.size else kth_magnitude(w, count + 1)
+
+
 # --- bitmask -------------------------------------------------------------------------------------------------------
 
 

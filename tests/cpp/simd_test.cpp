@@ -160,7 +160,31 @@ void test_bits_of() {
   }
 }
 
+template <class T>
+void test_compress_store() {
+  Check order("compress_store"), count("compress_store's end"), compared("bits_greater");
+  const std::vector<T> random = random_values<T>(2 * kLanes);
+  const T* const values = random.data();
+  const auto a = load(values), b = load(values + kLanes);
+  std::uint32_t wanted_bits = 0;
+  for (int k = 0; k < kLanes; ++k) wanted_bits |= static_cast<std::uint32_t>(values[k] > values[kLanes + k]) << k;
+  compared.same(bits_greater(a, b), wanted_bits, 0);
+  compared.same(bits_greater(b, a), ~wanted_bits & 0xffffu, 1);  // the values are random enough to differ
+  compared.same(bits_greater(a, a), 0u, 2);
+  for (std::uint32_t bits = 0; bits < 1 << 16; ++bits) {
+    T to[2 * kLanes];
+    T* const end = compress_store(to, a, bits);
+    const T* next = to;
+    for (int k = 0; k < kLanes; ++k)
+      if (bits >> k & 1) order.same(*next++, values[k], bits);
+    count.same(end - to, next - to, bits);
+  }
+}
+
 void test_masks() {
+  test_compress_store<std::int16_t>();
+  test_compress_store<std::int32_t>();
+  test_compress_store<std::int64_t>();
   test_bits_of<std::int8_t>();
   test_bits_of<std::int16_t>();
   test_bits_of<std::int32_t>();

@@ -38,8 +38,8 @@ class Check {
 };
 
 template <class T, int N>
-void to_array(Lanes<T, N> lanes, T (&values)[N]) {
-  std::memcpy(values, lanes.reg, sizeof values);
+void to_array(Lanes<T, N> lanes, T* values) {
+  std::memcpy(values, lanes.reg, sizeof lanes.reg);
 }
 
 std::mt19937_64 generator(12345);

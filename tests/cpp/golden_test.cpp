@@ -1,0 +1,252 @@
+// Hashes of what every op returns, at every CPU level that the machine has, against golden.txt: the same program, built for another
+// architecture and run there or emulated, shows that the bits do not depend on it. `golden_test --renew` writes the file again.
+
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/cpu_level.h"
+#include "ops/bitmask.h"
+#include "ops/pack.h"
+#include "ops/prune.h"
+#include "ops/prune_magnitude.h"
+#include "ops/quantize.h"
+#include "ops/select.h"
+#include "ops/softmax.h"
+
+namespace {
+
+using namespace tersor;
+
+constexpr DType kFloats[] = {DType::kFloat32, DType::kFloat16, DType::kBFloat16, DType::kFloat64};
+
+// splitmix64 (Steele, Lea and Flood, 2014): integer arithmetic alone, so the inputs are the same everywhere.
+class CounterSource {
+ public:
+  std::uint64_t next() {
+    std::uint64_t word = counter_ += 0x9E3779B97F4A7C15u;
+    word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9u;
+    word = (word ^ (word >> 27)) * 0x94D049BB133111EBu;
+    return word ^ (word >> 31);
+  }
+
+ private:
+  std::uint64_t counter_ = 0;
+};
+
+struct Format {
+  int exponent_bits, mantissa_bits;
+};
+Format format_of(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat16: return {5, 10};
+    case DType::kBFloat16: return {8, 7};
+    case DType::kFloat64: return {11, 52};
+    default: return {8, 23};
+  }
+}
+
+class Matrix {
+ public:
+  Matrix(DType dtype, std::int64_t rows, std::int64_t cols)
+      : bytes_(static_cast<std::size_t>(rows * cols * item_size(dtype))), dtype_(dtype), rows_(rows), cols_(cols) {}
+
+  // Magnitudes from 2**-6 to 2, both signs; one value in 16 is a zero, a subnormal, an infinity or NaN.
+  static Matrix floats(DType dtype, std::int64_t rows, std::int64_t cols, CounterSource& source) {
+    Matrix matrix(dtype, rows, cols);
+    const auto [exponent_bits, mantissa_bits] = format_of(dtype);
+    const std::uint64_t top = (std::uint64_t{1} << exponent_bits) - 1, bias = top >> 1;
+    for (std::int64_t i = 0; i < rows * cols; ++i) {
+      const std::uint64_t word = source.next();
+      std::uint64_t exponent = bias - 6 + (word >> 53 & 7), mantissa = word & ((std::uint64_t{1} << mantissa_bits) - 1);
+      const std::uint64_t special = word >> 57 & 63;  // infinities and NaN far apart: they take over a whole row of softmax
+      if (special < 2) exponent = 0;
+      if (special == 2) exponent = mantissa = 0;
+      if (special == 3 && i % 5003 == 0) exponent = top, mantissa = word >> 32 & 1 ? mantissa & 1 : 0;
+      if (exponent == top && mantissa) mantissa = std::uint64_t{1} << (mantissa_bits - 1);  // the one quiet NaN
+      matrix.set(i, (word >> 56 & 1) << (exponent_bits + mantissa_bits) | exponent << mantissa_bits | mantissa);
+    }
+    return matrix;
+  }
+
+  static Matrix integers(DType dtype, std::int64_t rows, std::int64_t cols, int low, int high, CounterSource& source) {
+    Matrix matrix(dtype, rows, cols);
+    for (std::int64_t i = 0; i < rows * cols; ++i)
+      matrix.set(i, static_cast<std::uint64_t>(low + static_cast<int>(source.next() >> 33) % (high - low)));
+    return matrix;
+  }
+
+  View view() {
+    View view;
+    view.data = bytes_.data();
+    view.dtype = dtype_;
+    view.writable = true;
+    view.ndim = 2;
+    view.shape[0] = rows_;
+    view.shape[1] = cols_;
+    view.stride_bytes[0] = cols_ * item_size(dtype_);
+    view.stride_bytes[1] = item_size(dtype_);
+    return view;
+  }
+
+  // FNV-1a over the bytes.
+  std::uint64_t hash() const {
+    std::uint64_t hash = 0xCBF29CE484222325u;
+    for (const std::byte byte : bytes_) hash = (hash ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001B3u;
+    return hash;
+  }
+
+ private:
+  void set(std::int64_t index, std::uint64_t bits) {
+    const auto size = static_cast<std::size_t>(item_size(dtype_));
+    std::memcpy(bytes_.data() + static_cast<std::size_t>(index) * size, &bits, size);  // little-endian, as every level is
+  }
+
+  std::vector<std::byte> bytes_;
+  DType dtype_;
+  std::int64_t rows_, cols_;
+};
+
+using Hashes = std::map<std::string, std::uint64_t>;
+
+// What the ops make of one shape, each under its name.
+class Run {
+ public:
+  Run(std::int64_t rows, std::int64_t cols, Hashes& hashes) : rows_(rows), cols_(cols), hashes_(hashes) {}
+
+  void all() {
+    for (const DType dtype : kFloats) {
+      prune(dtype);
+      select(dtype);
+      quantize(dtype);
+      softmax_at_temperatures(dtype);
+    }
+    pack();
+  }
+
+ private:
+  void keep(const char* op, DType dtype, std::uint64_t hash) {
+    hashes_[std::string(op) + " " + name_of(dtype) + " " + std::to_string(rows_) + "x" + std::to_string(cols_)] = hash;
+  }
+  Matrix floats(DType dtype) {
+    CounterSource source;
+    return Matrix::floats(dtype, rows_, cols_, source);
+  }
+
+  void prune(DType dtype) {
+    Matrix w = floats(dtype), out(dtype, rows_, cols_);
+    prune_threshold(w.view(), 0.25, out.view());
+    keep("prune_threshold", dtype, out.hash());
+    for (const bool packed : {false, true}) {
+      Matrix mask(packed ? DType::kUInt8 : DType::kBool, rows_, packed ? (cols_ + 7) / 8 : cols_);
+      mask_threshold(w.view(), 0.25, mask.view());
+      keep(packed ? "mask_threshold packed" : "mask_threshold", dtype, mask.hash());
+      apply_mask(w.view(), mask.view(), out.view());
+      keep(packed ? "apply_mask packed" : "apply_mask", dtype, out.hash());
+    }
+    keep("count_nonzero", dtype, static_cast<std::uint64_t>(count_nonzero(w.view())));
+  }
+
+  void select(DType dtype) {
+    Matrix w = floats(dtype), out(dtype, rows_, cols_), bits(DType::kUInt8, rows_, (cols_ + 7) / 8);
+    const View view = w.view(), out_view = out.view(), bits_view = bits.view();
+    const std::int64_t count = rows_ * cols_ / 3;
+    const double found[] = {kth({&view, 1}, KeyOrder::kMagnitude, count), kth({&view, 1}, KeyOrder::kValue, count)};
+    std::uint64_t patterns[2];
+    std::memcpy(patterns, found, sizeof patterns);
+    keep("kth_magnitude", dtype, patterns[0]);
+    keep("kth_value", dtype, patterns[1]);
+    prune_magnitude({&view, 1}, count, {&out_view, 1});
+    keep("prune_magnitude", dtype, out.hash());
+    prune_magnitude({&view, 1}, count, {&bits_view, 1});
+    keep("prune_magnitude packed", dtype, bits.hash());
+    prune_magnitude_rows(view, cols_ / 2, 1, out_view);
+    keep("prune_magnitude row", dtype, out.hash());
+  }
+
+  void quantize(DType dtype) {
+    Matrix w = floats(dtype), out(dtype, rows_, cols_), q(DType::kInt8, rows_, cols_), scale(arithmetic_dtype(dtype), rows_, 1);
+    round_fixed(w.view(), 6, out.view());
+    keep("round_fixed", dtype, out.hash());
+    quantize_int8(w.view(), 1, q.view(), scale.view());
+    keep("quantize_int8", dtype, q.hash());
+    keep("quantize_int8 scale", dtype, scale.hash());
+    dequantize_int8(q.view(), scale.view(), out.view());
+    keep("dequantize_int8", dtype, out.hash());
+  }
+
+  void softmax_at_temperatures(DType dtype) {
+    Matrix x = floats(dtype), out(dtype, rows_, cols_);
+    softmax(x.view(), 0.7, 1, out.view());
+    keep("softmax", dtype, out.hash());
+    softmax(x.view(), 0.01, 1, out.view());
+    keep("softmax cold", dtype, out.hash());
+  }
+
+  void pack() {
+    CounterSource source;
+    Matrix mask = Matrix::integers(DType::kBool, rows_, cols_, 0, 2, source), bits(DType::kUInt8, rows_, (cols_ + 7) / 8);
+    pack_mask(mask.view(), bits.view());
+    keep("pack_mask", DType::kUInt8, bits.hash());
+    unpack_mask(bits.view(), mask.view());
+    keep("unpack_mask", DType::kBool, mask.hash());
+    Matrix q = Matrix::integers(DType::kInt8, rows_, cols_, -8, 8, source), packed(DType::kUInt8, rows_, (cols_ + 1) / 2);
+    pack_int4(q.view(), packed.view());
+    keep("pack_int4", DType::kUInt8, packed.hash());
+    unpack_int4(packed.view(), q.view());
+    keep("unpack_int4", DType::kInt8, q.hash());
+  }
+
+  std::int64_t rows_, cols_;
+  Hashes& hashes_;
+};
+
+Hashes compute() {
+  Hashes hashes;
+  // Rows that end within a vector, rows shorter than one, one row of several chunks.
+  constexpr std::int64_t kShapes[][2] = {{41, 1021}, {203, 13}, {1, 70'017}};
+  for (const auto& [rows, cols] : kShapes) Run(rows, cols, hashes).all();
+  return hashes;
+}
+
+Hashes read(const char* path) {
+  Hashes hashes;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) hashes[line.substr(17)] = std::stoull(line.substr(0, 16), nullptr, 16);
+  return hashes;
+}
+
+void write(const char* path, const Hashes& hashes) {
+  std::FILE* file = std::fopen(path, "w");
+  for (const auto& [name, hash] : hashes) std::fprintf(file, "%016llx %s\n", static_cast<unsigned long long>(hash), name.c_str());
+  std::fclose(file);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const char* path = TERSOR_GOLDEN_FILE;
+  if (argc > 1 && std::strcmp(argv[1], "--renew") == 0) {
+    write(path, compute());
+    return 0;
+  }
+  const Hashes wanted = read(path);
+  int passed = 0, failed = 0;
+  for (const CpuLevel level : supported_cpu_levels()) {
+    set_cpu_level(name_of(level));
+    const Hashes got = compute();
+    failed += got.size() != wanted.size();
+    for (const auto& [name, hash] : got) {
+      const auto found = wanted.find(name);
+      const bool same = found != wanted.end() && found->second == hash;
+      ++(same ? passed : failed);
+      if (!same) std::printf("FAILED at level %s: %s\n", name_of(level), name.c_str());
+    }
+  }
+  std::printf("%d passed, %d failed\n", passed, failed);
+  return failed != 0;
+}
