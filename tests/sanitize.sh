@@ -18,7 +18,7 @@ case $kind in
   thread) runtime=libtsan.so ;;
 esac
 export LD_PRELOAD="$(g++ -print-file-name=$runtime) $(g++ -print-file-name=libstdc++.so)"
-export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1 PYTHONMALLOC=malloc
+export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS="halt_on_error=1 die_after_fork=0 suppressions=$PWD/tests/tsan.supp" PYTHONMALLOC=malloc
 export PYTHONPATH="$PWD/$site"
 "$python" -c "import sys, tersor._core as core; sys.exit(None if core.__file__.startswith('$PWD/$site') else core.__file__ + ' would be tested')"
 # Captured by Python alone: what a sanitizer says before it ends the process must come through.
