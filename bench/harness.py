@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench import machine, results
-from bench.cases import OPERATIONS, select
+from bench.cases import OPERATIONS, choose
 from bench.measure import measure
 from bench.operation import Case
 from bench.probes import Probes
@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not console.is_terminal:
         console = Console(width=TABLE_WIDTH)
     try:
-        cases = select(OPERATIONS, options.ops, options.sizes)
+        cases = choose(OPERATIONS, options.ops, options.sizes)
     except ValueError as error:
         console.print(f"error: {error}", soft_wrap=True, markup=False)
         return 2

@@ -87,25 +87,31 @@ def measure(case: Case, probes: Probes, cache_bytes: int, rounds: int, with_peer
             contender.turn = len(contenders)
             contenders.append(contender)
     # A call on a few kilobytes costs what calls cost; there is no floor of bytes.
-    probe = (lambda name: probes.seconds(name, result.traffic, rotation_bytes)) if case.elements > 1024 else None
+    probing = case.elements > 1024
+    passes = [result.traffic, *[result.traffic.reading()] * case.operation.reads_before]
+
+    def floor() -> float:
+        return sum(probes.seconds(traffic.floor_probe, traffic, rotation_bytes) for traffic in passes)
+
     for turn in range(rounds):
-        run_round(turn, contenders, probe, result)
+        if probing:
+            for name in STANDARD:
+                seconds = probes.seconds(name, result.traffic, rotation_bytes)
+                result.probe_seconds.setdefault(name, []).append(seconds)
+        run_round(turn, contenders, floor if probing else None, result)
     return result
 
 
-def run_round(turn: int, contenders: list[Contender], probe: Callable[[str], float] | None, result: Measurement) -> None:
+def run_round(turn: int, contenders: list[Contender], floor: Callable[[], float] | None, result: Measurement) -> None:
     """One sample of everything that has its turn. The floor is the mean of right before and right after tersor."""
-    if probe:
-        for name in STANDARD:
-            result.probe_seconds.setdefault(name, []).append(probe(name))
     for contender in contenders:
         if turn % contender.every:
             continue
         is_tersor = contender.name == "tersor"
-        before = probe(result.traffic.floor_probe) if probe and is_tersor else 0.0
+        before = floor() if floor and is_tersor else 0.0
         result.seconds.setdefault(contender.name, {})[turn] = contender.sample(warm=result.traffic.in_cache)
-        if probe and is_tersor:
-            result.floor_seconds[turn] = (before + probe(result.traffic.floor_probe)) / 2
+        if floor and is_tersor:
+            result.floor_seconds[turn] = (before + floor()) / 2
 
 
 def prepare(name: str, make: MakeCall, operands: list[Arrays], result: Measurement, rounds: int) -> Contender | None:

@@ -59,6 +59,10 @@ class Traffic:
     def of(cls, arrays: Arrays, cache_bytes: int) -> Traffic:
         return cls(arrays.read_bytes, arrays.written_bytes, arrays.in_place, arrays.footprint <= cache_bytes)
 
+    def reading(self) -> Traffic:
+        """The reads alone."""
+        return Traffic(self.read_bytes, 0, False, self.in_cache)
+
     @property
     def bytes(self) -> int:
         return self.read_bytes + self.written_bytes

@@ -27,6 +27,11 @@ needs_plain_build = pytest.mark.skipif(
     reason="a sanitizer changes memory use and time",
 )
 
+needs_forks = pytest.mark.skipif(
+    "libtsan" in os.environ.get("LD_PRELOAD", ""),
+    reason="the thread sanitizer cannot follow threads that start after a fork",
+)
+
 LEVELS: tuple[str, ...] = tuple(_core.cpu_levels())
 THREAD_COUNTS = (1, 2, 3, 7)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from bench.cases import bitmask, pack, prune, quantize, softmax, torch_ops
+from bench.cases import bitmask, pack, prune, quantize, select, softmax, torch_ops
 from bench.operation import Case, Operation
 
 OPERATIONS: list[Operation] = [
     *prune.OPERATIONS,
+    *select.OPERATIONS,
     *bitmask.OPERATIONS,
     *quantize.OPERATIONS,
     *pack.OPERATIONS,
@@ -15,7 +16,7 @@ OPERATIONS: list[Operation] = [
 ]
 
 
-def select(operations: list[Operation], names: list[str], sizes: list[str]) -> list[Case]:
+def choose(operations: list[Operation], names: list[str], sizes: list[str]) -> list[Case]:
     """The cases of the named operations or families (all where none is named), at the named sizes."""
     known_names = {name for operation in operations for name in (operation.family, operation.name)}
     known_sizes = {size for operation in operations for size in operation.sizes}

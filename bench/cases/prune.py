@@ -11,7 +11,7 @@ from tersor import reference
 
 from bench.goals import NUMPY_CALL, floor
 from bench.operands import EPS, aligned, empty, mask, output, sparse_weights, weights, with_last
-from bench.operation import LARGE, SMALL, Array, Arrays, Call, Operation, Shape
+from bench.operation import LARGE, MEDIUM, SIZES, SMALL, Array, Arrays, Call, Operation, Shape
 from bench.peers import as_torch
 
 # --- operands ------------------------------------------------------------------------------------------------------
@@ -105,6 +105,39 @@ def numpy_count(a: Arrays) -> Call:
         return int(np.count_nonzero(nonzero))
 
     return Call(count)
+
+
+# --- exact pruning ---------------------------------------------------------------------------------------------------
+
+SPARSITY = 0.5
+
+
+def middle(a: Arrays) -> int:
+    return round(SPARSITY * a.w.size)
+
+
+def numpy_prune_exactly(a: Arrays) -> Call:
+    keep = empty(a.w.shape, np.bool_)
+
+    def prune() -> None:
+        magnitude = np.abs(a.w)
+        threshold = np.partition(magnitude.reshape(-1), middle(a) - 1)[middle(a) - 1]
+        np.greater(magnitude, threshold, out=keep)
+        np.multiply(a.w, keep, out=a.out)
+
+    return Call(prune)
+
+
+def torch_prune_exactly(a: Arrays) -> Call:
+    import torch
+
+    w, out = as_torch(a.w), as_torch(a.out)
+
+    def prune() -> None:
+        magnitude = w.abs()
+        torch.mul(w, magnitude > torch.kthvalue(magnitude.reshape(-1), middle(a))[0], out=out)
+
+    return Call(prune)
 
 
 # --- torch and numba -----------------------------------------------------------------------------------------------
@@ -234,5 +267,25 @@ OPERATIONS = [
         numpy=numpy_count,
         peers={"torch": torch_count, "numba": numba_count},
         goals={SMALL: NUMPY_CALL, LARGE: floor(0.95)},
+    ),
+    *(
+        Operation(
+            family="prune",
+            name="prune_magnitude",
+            variant="50 %",
+            dtype=dtype,
+            arrays=with_output,
+            sizes={size: SIZES[size] for size in (MEDIUM, LARGE)},
+            expected=lambda a: (reference.prune_magnitude(a.w, SPARSITY),),
+            tersor=lambda a: Call(tersor.prune_magnitude, a.w, SPARSITY, out=a.out),
+            numpy=numpy_prune_exactly,
+            peers={"torch kthvalue": torch_prune_exactly} if dtype == "float32" else {},
+            # They remove all that tie at the threshold, or none.
+            unchecked=frozenset({"numpy", "torch kthvalue"}),
+            reads_before=1,
+            whole=True,
+            goals={LARGE: floor(1.8)},
+        )
+        for dtype in ("float32", "bfloat16")
     ),
 ]
