@@ -114,6 +114,7 @@ class Operation:
     dtypes: tuple[str, ...] = tuple(FLOATS)
     in_place: bool = False
     least_ndim: int = 0
+    whole: bool = False  # what becomes of an entry depends on all others
 
     def __str__(self) -> str:
         return self.name
@@ -199,6 +200,7 @@ OPERATIONS = [
         "prune_magnitude",
         "prune",
         any_float,
+        whole=True,
         in_place=True,
         call=lambda w, out, **_: tersor.prune_magnitude(w, 0.4, out=out),
         expect=lambda w, **_: spec.prune_magnitude(w, 0.4),
@@ -216,6 +218,7 @@ OPERATIONS = [
         "mask_magnitude packed",
         "prune",
         any_float,
+        whole=True,
         least_ndim=1,
         call=lambda w, out, **_: tersor.mask_magnitude(w, 0.6, packed=True, out=out),
         expect=lambda w, **_: spec.pack_mask(spec.mask_magnitude(w, 0.6)),

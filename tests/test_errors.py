@@ -352,7 +352,7 @@ VALUES = [
         lambda: tersor.magnitude_threshold(floats(4), float("nan"))),
     Row("sparsity that is no number", TypeError, "sparsity", r"must be a number",
         lambda: tersor.prune_magnitude(floats(4), "half")),
-    Row("an unknown scope", ValueError, "scope", r"'tensor', 'global', 'row', 'column'",
+    Row("an unknown scope", ValueError, "scope", r"'tensor', 'row', 'column' or 'global'",
         lambda: tersor.prune_magnitude(floats(4), 0.5, scope="layer")),
     Row("a list without its scope", ValueError, "w", r'scope="global"', lambda: tersor.prune_magnitude([floats(4)], 0.5)),
     Row("the scope of a list without one", ValueError, "w", r"list of arrays",

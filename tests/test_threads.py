@@ -463,4 +463,5 @@ def test_every_operation_is_in_the_table() -> None:
     """What these tests walk is the whole public API."""
     named = {operation.name.split()[0] for operation in OPERATIONS}
     runtime = {"cpu_level", "cpu_levels", "get_num_threads", "set_num_threads", "register_threadpoolctl"}
-    assert named | {"count_nonzero", "sparsity"} | runtime == set(tersor.__all__)
+    numbers = {"count_nonzero", "sparsity", "kth_magnitude", "kth_value", "quantile", "magnitude_threshold"}
+    assert named | numbers | runtime == set(tersor.__all__)

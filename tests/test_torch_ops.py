@@ -46,6 +46,14 @@ def calls(dtype: Any = torch.float32, requires_grad: bool = False) -> dict[str, 
         "prune_threshold": (ops.prune_threshold.default, (w, 0.5)),
         "mask_threshold": (ops.mask_threshold.default, (w, 0.5)),
         "mask_threshold packed": (ops.mask_threshold.default, (w, 0.5, True)),
+        "prune_magnitude": (ops.prune_magnitude.default, (w, 0.5)),
+        "prune_magnitude column": (ops.prune_magnitude.default, (w, 0.5, "column")),
+        "mask_magnitude": (ops.mask_magnitude.default, (w, 0.5)),
+        "mask_magnitude packed": (ops.mask_magnitude.default, (w, 0.5, "row", True)),
+        "kth_magnitude": (ops.kth_magnitude.default, (w, 70)),
+        "kth_value": (ops.kth_value.default, (w, 70)),
+        "quantile": (ops.quantile.default, (w, 0.3)),
+        "magnitude_threshold": (ops.magnitude_threshold.default, (w, 0.3)),
         "apply_mask": (ops.apply_mask.default, (w, bool_mask(5, 33))),
         "apply_mask packed": (ops.apply_mask.default, (w, packed)),
         "count_nonzero": (ops.count_nonzero.default, (w,)),
@@ -67,7 +75,16 @@ def calls(dtype: Any = torch.float32, requires_grad: bool = False) -> dict[str, 
 NAMES = list(calls())
 WITHOUT_FLOATS = {"pack_mask", "unpack_mask", "pack_int4", "unpack_int4"}
 STEP_FUNCTIONS = {"round_fixed", "quantize_int8", "quantize_int8 columns"}
-DIFFERENTIABLE = {"prune_threshold", "apply_mask", "apply_mask packed", "softmax", "softmax columns", "softmax by rows"}
+DIFFERENTIABLE = {
+    "prune_threshold",
+    "prune_magnitude",
+    "prune_magnitude column",
+    "apply_mask",
+    "apply_mask packed",
+    "softmax",
+    "softmax columns",
+    "softmax by rows",
+}
 
 
 def plain_call(name: str, arguments: tuple[Any, ...]) -> Any:
@@ -75,6 +92,12 @@ def plain_call(name: str, arguments: tuple[Any, ...]) -> Any:
     function = getattr(tersor, name.split()[0])
     if name == "mask_threshold packed":
         return function(arguments[0], arguments[1], packed=True)
+    if "_magnitude" in name and name.split()[0] != "kth_magnitude":
+        scope, *packed = *arguments[2:], "tensor"
+        options = {"packed": True} if packed and packed[0] is True else {}
+        return function(*arguments[:2], scope=scope, **options)
+    if name in ("kth_magnitude", "kth_value", "quantile", "magnitude_threshold"):
+        return torch.tensor(function(*arguments), dtype=torch.float64)
     if name.startswith("softmax"):
         return function(arguments[0], arguments[1], axis=arguments[2] if len(arguments) > 2 else -1)
     if name == "quantize_int8 columns":

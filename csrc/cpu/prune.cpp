@@ -9,8 +9,13 @@ namespace tersor::cpu::TERSOR_LEVEL {
 
 namespace {
 
-template <class Bits>
+struct Byte {
+  using Bits = std::uint8_t;
+};
+
+template <class Storage>
 void prune_threshold(ConstRows w, Rows out, Extent extent, std::uint64_t threshold_bits, Store mode) noexcept {
+  using Bits = typename Storage::Bits;
   const auto threshold = splat(static_cast<SignedOf<Bits>>(threshold_bits));
   for (std::int64_t r = 0; r < extent.rows; ++r) {
     const Bits* from = w.row<Bits>(r);
@@ -22,8 +27,9 @@ void prune_threshold(ConstRows w, Rows out, Extent extent, std::uint64_t thresho
   finish(mode);
 }
 
-template <class Bits>
+template <class Storage>
 void mask_threshold(ConstRows w, Rows mask, Extent extent, std::uint64_t threshold_bits, Store mode) noexcept {
+  using Bits = typename Storage::Bits;
   const auto threshold = splat(static_cast<SignedOf<Bits>>(threshold_bits));
   for (std::int64_t r = 0; r < extent.rows; ++r) {
     const Bits* from = w.row<Bits>(r);
@@ -34,8 +40,9 @@ void mask_threshold(ConstRows w, Rows mask, Extent extent, std::uint64_t thresho
   finish(mode);
 }
 
-template <class Bits>
+template <class Storage>
 void mask_threshold_packed(ConstRows w, Rows mask, Extent extent, std::uint64_t threshold_bits, Store) noexcept {
+  using Bits = typename Storage::Bits;
   const auto threshold = splat(static_cast<SignedOf<Bits>>(threshold_bits));
   for (std::int64_t r = 0; r < extent.rows; ++r) {
     const Bits* from = w.row<Bits>(r);
@@ -45,8 +52,9 @@ void mask_threshold_packed(ConstRows w, Rows mask, Extent extent, std::uint64_t 
   }
 }
 
-template <class Bits>
+template <class Storage>
 void apply_mask(ConstRows w, ConstRows mask, Rows out, Extent extent, Store mode) noexcept {
+  using Bits = typename Storage::Bits;
   for (std::int64_t r = 0; r < extent.rows; ++r) {
     const Bits* from = w.row<Bits>(r);
     const std::int8_t* keep = mask.row<std::int8_t>(r);
@@ -58,8 +66,9 @@ void apply_mask(ConstRows w, ConstRows mask, Rows out, Extent extent, Store mode
   finish(mode);
 }
 
-template <class Bits>
+template <class Storage>
 void apply_mask_packed(ConstRows w, ConstRows mask, Rows out, Extent extent, Store mode) noexcept {
+  using Bits = typename Storage::Bits;
   for (std::int64_t r = 0; r < extent.rows; ++r) {
     const Bits* from = w.row<Bits>(r);
     const std::uint8_t* keep = mask.row<std::uint8_t>(r);
@@ -104,8 +113,9 @@ std::int64_t count_nonzero_row(const Bits* from, std::int64_t cols) noexcept {
   return total;
 }
 
-template <class Bits>
+template <class Storage>
 std::int64_t count_nonzero(ConstRows w, Extent extent) noexcept {
+  using Bits = typename Storage::Bits;
   std::int64_t total = 0;
   for (std::int64_t r = 0; r < extent.rows; ++r) total += count_nonzero_row(w.row<Bits>(r), extent.cols);
   return total;
@@ -114,13 +124,13 @@ std::int64_t count_nonzero(ConstRows w, Extent extent) noexcept {
 }  // namespace
 
 constinit const PruneKernels prune_kernels{
-    .prune_threshold = TERSOR_BY_BITS(prune_threshold),
-    .mask_threshold = TERSOR_BY_BITS(mask_threshold),
-    .mask_threshold_packed = TERSOR_BY_BITS(mask_threshold_packed),
-    .apply_mask = TERSOR_BY_BITS(apply_mask),
-    .apply_mask_packed = TERSOR_BY_BITS(apply_mask_packed),
-    .count_nonzero = TERSOR_BY_BITS(count_nonzero),
-    .count_nonzero_bytes = count_nonzero<std::uint8_t>,
+    .prune_threshold = TERSOR_BY_FLOAT(prune_threshold),
+    .mask_threshold = TERSOR_BY_FLOAT(mask_threshold),
+    .mask_threshold_packed = TERSOR_BY_FLOAT(mask_threshold_packed),
+    .apply_mask = TERSOR_BY_FLOAT(apply_mask),
+    .apply_mask_packed = TERSOR_BY_FLOAT(apply_mask_packed),
+    .count_nonzero = TERSOR_BY_FLOAT(count_nonzero),
+    .count_nonzero_bytes = count_nonzero<Byte>,
 };
 
 }  // namespace tersor::cpu::TERSOR_LEVEL

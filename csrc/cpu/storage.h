@@ -108,6 +108,5 @@ TERSOR_INLINE auto narrow_to(F64 value) noexcept {
 
 }  // namespace tersor::cpu::TERSOR_LEVEL
 
-// The kernels of a template as a ByFloat: by element type, or by its bits for kernels that compare and move values only.
+// The kernels of a template as a ByFloat.
 #define TERSOR_BY_FLOAT(kernel) {kernel<Float32>, kernel<Float16>, kernel<BFloat16>, kernel<Float64>}
-#define TERSOR_BY_BITS(kernel) {kernel<std::uint32_t>, kernel<std::uint16_t>, kernel<std::uint16_t>, kernel<std::uint64_t>}

@@ -1,11 +1,13 @@
 #include "ops/prune_magnitude.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <optional>
 #include <string>
 
 #include "core/check.h"
+#include "core/float_environment.h"
 #include "core/memory.h"
 #include "cpu/kernels.h"
 #include "ops/check_views.h"
@@ -127,6 +129,12 @@ void require_count(std::int64_t count, std::int64_t size) {
 }
 
 }  // namespace
+
+std::int64_t count_to_prune(double sparsity, std::int64_t size) {
+  if (!(sparsity >= 0 && sparsity <= 1)) throw ValueError("sparsity must be in [0, 1], got " + std::to_string(sparsity));
+  const DefaultFloatEnvironment environment;
+  return static_cast<std::int64_t>(std::nearbyint(sparsity * static_cast<double>(size)));
+}
 
 void prune_magnitude(std::span<const View> w, std::int64_t count, std::span<const View> out) {
   if (w.size() != out.size())

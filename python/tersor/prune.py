@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from tersor import _core
-from tersor._arguments import count_to_prune, packed_shape
+from tersor._arguments import packed_shape
 from tersor._outputs import framework_of
-from tersor.bitmask import pack_mask
 
 ArrayT = TypeVar("ArrayT")
 
@@ -150,23 +149,9 @@ def apply_mask(w: ArrayT, mask: Any, *, out: ArrayT | None = None) -> ArrayT:
     return out
 
 
-# The axis that a scope's rows run along; None where all entries are compared with one another.
-_SCOPE_AXES = {"tensor": None, "global": None, "row": -1, "column": -2}
-
-
-def _axis_and_count(w: Any, sparsity: float, scope: str) -> tuple[int | None, int]:
-    """The axis of a scope's rows, and how many entries go: of each row, or of all."""
-    size = _core.element_count(w)
-    if scope not in _SCOPE_AXES:
-        raise ValueError(f"scope must be one of {', '.join(map(repr, _SCOPE_AXES))}; got {scope!r}")
-    if (scope == "global") != isinstance(w, (list, tuple)):
-        raise ValueError('scope="global" takes w as a list of arrays, every other scope takes w as one array')
-    axis = _SCOPE_AXES[scope]
-    if axis is None:
-        return axis, count_to_prune(sparsity, size)
-    if len(w.shape) < -axis:
-        raise ValueError(f"w has {len(w.shape)} dimensions; scope={scope!r} needs at least {-axis}")
-    return axis, count_to_prune(sparsity, w.shape[axis])
+def _pack(mask: Any, out: Any) -> Any:
+    _core.pack_mask(mask, out)
+    return out
 
 
 def _new_outputs(w: Any, name: str, make: Any) -> Any:
@@ -236,12 +221,11 @@ def prune_magnitude(w: Any, sparsity: float, *, scope: str = "tensor", out: Any 
     array([[  5.,   0.],
            [-20.,  30.]], dtype=float32)
     """
-    axis, count = _axis_and_count(w, sparsity, scope)
     if out is not None:
-        _core.prune_magnitude(w, count, axis, out)
+        _core.prune_magnitude(w, sparsity, scope, out)
         return out
     filled = _new_outputs(w, "w", lambda framework, array: framework.empty_like(array))
-    _core.prune_magnitude(w, count, axis, filled)
+    _core.prune_magnitude(w, sparsity, scope, filled)
     return _results(w, filled)
 
 
@@ -290,11 +274,14 @@ def mask_magnitude(w: Any, sparsity: float, *, scope: str = "tensor", packed: bo
     >>> tersor.mask_magnitude(w, 0.5, packed=True)
     array([[12]], dtype=uint8)
     """
-    axis, count = _axis_and_count(w, sparsity, scope)
     if packed and scope == "column":
-        return pack_mask(mask_magnitude(w, sparsity, scope=scope), out=out)
+        mask = mask_magnitude(w, sparsity, scope=scope)
+        if out is None:
+            framework = framework_of(w, "w")
+            return framework.result(_pack(mask, framework.empty(w, packed_shape(w.shape, 8), "uint8")))
+        return _pack(mask, out)
     if out is not None:
-        _core.mask_magnitude(w, count, axis, packed, out)
+        _core.mask_magnitude(w, sparsity, scope, packed, out)
         return out
 
     def make(framework: Any, array: Any) -> Any:
@@ -303,7 +290,7 @@ def mask_magnitude(w: Any, sparsity: float, *, scope: str = "tensor", packed: bo
         )
 
     filled = _new_outputs(w, "w", make)
-    _core.mask_magnitude(w, count, axis, packed, filled)
+    _core.mask_magnitude(w, sparsity, scope, packed, filled)
     return _results(w, filled)
 
 
