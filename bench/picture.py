@@ -47,7 +47,10 @@ def microseconds(row: Row, name: str) -> float | None:
 def label(row: Row, with_size: bool) -> str:
     text = title(row)
     if with_size and row["operation"] == "softmax":
-        text += f" {size(row)} {SHORT_DTYPES[row['dtype']]}"
+        text += f" {size(row)}"
+    # float32 goes without saying, but for softmax, which stands there in both.
+    if row["dtype"] == "bfloat16" or (with_size and row["operation"] == "softmax"):
+        text += f" {SHORT_DTYPES[row['dtype']]}"
     return text
 
 
