@@ -18,11 +18,17 @@ case $kind in
   thread) runtime=libtsan.so ;;
 esac
 export LD_PRELOAD="$(g++ -print-file-name=$runtime) $(g++ -print-file-name=libstdc++.so)"
-export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS="halt_on_error=1 suppressions=$PWD/tests/tsan.supp" PYTHONMALLOC=malloc
+export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc
+export TSAN_OPTIONS="halt_on_error=1 suppressions=$PWD/tests/tsan.supp"
 export PYTHONPATH="$PWD/$site"
-"$python" -c "import sys, tersor._core as core; sys.exit(None if core.__file__.startswith('$PWD/$site') else core.__file__ + ' would be tested')"
-# Captured by Python alone: what a sanitizer says before it ends the process must come through.
-# torch and its own threads are not built for the sanitizers: what they do would be reported too.
+# The import hook of an editable install would come before PYTHONPATH.
+loaded=$("$python" -c "import tersor._core as core; print(core.__file__)")
+if [[ $loaded != "$PWD/$site"/* ]]; then
+  echo "$loaded would be tested: uninstall the editable tersor" >&2
+  exit 1
+fi
+# Captured by Python alone: what a sanitizer says before it ends the process must come through. torch and its threads are not built
+# for the sanitizers: what they do would be reported too.
 exec "$python" -m pytest -q --capture=sys -p no:cacheprovider \
-  tests/test_prune.py tests/test_select.py tests/test_bitmask.py tests/test_quantize.py tests/test_pack.py tests/test_softmax.py tests/test_errors.py \
-  tests/test_threads.py tests/test_memory.py
+  tests/test_prune.py tests/test_select.py tests/test_bitmask.py tests/test_quantize.py tests/test_pack.py tests/test_softmax.py \
+  tests/test_errors.py tests/test_threads.py tests/test_memory.py
