@@ -161,7 +161,8 @@ class Pool {
 
   void leave(Job& job) {
     const std::lock_guard lock(mutex_);
-    if (job.workers_inside.fetch_sub(1, std::memory_order_release) == 1) worker_left_.notify_all();  // under the lock: after it the job may be gone
+    if (job.workers_inside.fetch_sub(1, std::memory_order_release) == 1)
+      worker_left_.notify_all();  // under the lock: after it the job may be gone
   }
 
   std::mutex mutex_;
