@@ -16,8 +16,8 @@ else()
 endif()
 
 # What the same bits at every level rest on: a fused multiply-add only where it is written, no reassociation.
-set(TERSOR_KERNEL_FLAGS $<IF:$<BOOL:${TERSOR_SANITIZE}>,-O1,-O3> -ffp-contract=off -fno-math-errno -fno-trapping-math -fno-exceptions -fno-rtti
-  -fno-asynchronous-unwind-tables)
+set(TERSOR_KERNEL_FLAGS $<IF:$<BOOL:${TERSOR_SANITIZE}>,-O1,-O3> -ffp-contract=off -fno-math-errno -fno-trapping-math
+  -fno-exceptions -fno-rtti -fno-asynchronous-unwind-tables)
 
 foreach(level IN LISTS TERSOR_CPU_LEVELS)
   string(JOIN " " flags ${TERSOR_FLAGS_${level}})

@@ -9,6 +9,7 @@ import numpy as np
 import tersor
 from tersor import reference
 
+from bench.cases.select import middle
 from bench.goals import NUMPY_CALL, floor
 from bench.operands import EPS, aligned, empty, mask, output, sparse_weights, weights, with_last
 from bench.operation import LARGE, MEDIUM, SIZES, SMALL, Array, Arrays, Call, Operation, Shape
@@ -110,10 +111,6 @@ def numpy_count(a: Arrays) -> Call:
 # --- exact pruning ---------------------------------------------------------------------------------------------------
 
 SPARSITY = 0.5
-
-
-def middle(a: Arrays) -> int:
-    return round(SPARSITY * a.w.size)
 
 
 def numpy_prune_exactly(a: Arrays) -> Call:

@@ -148,12 +148,6 @@ const View& ArrayListArg::only() const {
   return views_.front();
 }
 
-std::int64_t ArrayListArg::size() const noexcept {
-  std::int64_t size = 0;
-  for (const View& view : views_) size += view.size();
-  return size;
-}
-
 std::int64_t ArrayListArg::size_bytes() const noexcept {
   std::int64_t bytes = 0;
   for (const View& view : views_) bytes += view.size_bytes();

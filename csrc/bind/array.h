@@ -51,8 +51,8 @@ class ArrayListArg {
 
   operator std::span<const View>() const noexcept { return views_; }
   bool is_list() const noexcept { return static_cast<bool>(members_); }
-  const View& only() const;            // ValueError where out is a list, for one array
-  std::int64_t size() const noexcept;  // of all arrays together
+  const View& only() const;  // ValueError where out is a list, for one array
+  std::int64_t size() const noexcept { return total_size(views_); }
   std::int64_t size_bytes() const noexcept;
 
  private:

@@ -13,6 +13,7 @@
 #include "core/check.h"
 #include "ops/check_views.h"
 #include "ops/prune_magnitude.h"
+#include "ops/select.h"
 
 namespace tersor::bind {
 

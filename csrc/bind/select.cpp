@@ -16,6 +16,12 @@ double bound_kth(py::handle w, py::handle k) {
   return run_op([&] { return kth(w_arg, order, count); }, w_arg);
 }
 
+double bound_magnitude_threshold(py::handle w, py::handle sparsity) {
+  const ArrayListArg w_arg(w, "w");
+  const double share = number_argument(sparsity, "sparsity");
+  return run_op([&] { return magnitude_threshold(w_arg, share); }, w_arg);
+}
+
 py::tuple bound_kth_and_next(py::handle w, py::handle k) {
   const ArrayListArg w_arg(w, "w");
   const std::int64_t count = integer_argument(k, "k");
@@ -30,6 +36,7 @@ std::int64_t bound_element_count(py::handle w) { return ArrayListArg(w, "w").siz
 void bind_select(py::module_& module) {
   module.def("kth_magnitude", bound_kth<KeyOrder::kMagnitude>, py::arg("w"), py::arg("k"));
   module.def("kth_value", bound_kth<KeyOrder::kValue>, py::arg("w"), py::arg("k"));
+  module.def("magnitude_threshold", bound_magnitude_threshold, py::arg("w"), py::arg("sparsity"));
   module.def("kth_and_next", bound_kth_and_next, py::arg("w"), py::arg("k"));
   module.def("element_count", bound_element_count, py::arg("w"));
 }

@@ -23,6 +23,12 @@ bool View::is_contiguous() const noexcept {
   return true;
 }
 
+std::int64_t total_size(std::span<const View> views) noexcept {
+  std::int64_t size = 0;
+  for (const View& view : views) size += view.size();
+  return size;
+}
+
 AddressRange address_range(const View& view) noexcept {
   const auto start = reinterpret_cast<std::uintptr_t>(view.data);
   if (view.size() == 0) return {start, start};

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "core/dtype.h"
@@ -35,6 +36,9 @@ struct View {
   std::int64_t size_bytes() const noexcept { return size() * item_size(dtype); }
   bool is_contiguous() const noexcept;  // in C order
 };
+
+// The elements of all views together.
+std::int64_t total_size(std::span<const View> views) noexcept;
 
 // The half-open range of addresses that the elements of a view lie in.
 struct AddressRange {

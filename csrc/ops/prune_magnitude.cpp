@@ -1,13 +1,11 @@
 #include "ops/prune_magnitude.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <optional>
 #include <string>
 
 #include "core/check.h"
-#include "core/float_environment.h"
 #include "core/memory.h"
 #include "cpu/kernels.h"
 #include "ops/check_views.h"
@@ -130,24 +128,17 @@ void require_count(std::int64_t count, std::int64_t size) {
 
 }  // namespace
 
-std::int64_t count_to_prune(double sparsity, std::int64_t size) {
-  if (!(sparsity >= 0 && sparsity <= 1)) throw ValueError("sparsity must be in [0, 1], got " + std::to_string(sparsity));
-  const DefaultFloatEnvironment environment;
-  return static_cast<std::int64_t>(std::nearbyint(sparsity * static_cast<double>(size)));
-}
-
 void prune_magnitude(std::span<const View> w, std::int64_t count, std::span<const View> out) {
   if (w.size() != out.size())
     throw ValueError("out must hold one array for each of w, " + std::to_string(w.size()) + "; it holds " +
                      std::to_string(out.size()));
-  std::int64_t size = 0;
   for (std::size_t i = 0; i < w.size(); ++i) {
     require_output(w[i], out[i]);
     require_same_dtype(w[0], w[i]);
     for (std::size_t other = 0; other < w.size(); ++other)
       if (other != i) require_no_overlap(w[other], out[i]);
-    size += w[i].size();
   }
+  const std::int64_t size = total_size(w);
   require_count(count, size);
   std::optional<PlacedSelection> selection;
   Cut cut = cut_for(

@@ -9,9 +9,6 @@
 
 namespace tersor {
 
-// Entries that go out of `size`: round_half_even(sparsity * size). ValueError outside [0, 1].
-std::int64_t count_to_prune(double sparsity, std::int64_t size);
-
 // The `count` smallest of all views together go; their elements are numbered in C order, one view after the other. out has one
 // view for each of w, which may be that view itself.
 void prune_magnitude(std::span<const View> w, std::int64_t count, std::span<const View> out);

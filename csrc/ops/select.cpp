@@ -12,9 +12,11 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/float_environment.h"
 #include "core/parallel.h"
 #include "cpu/kernels.h"
 #include "ops/check_views.h"
+#include "ops/float_format.h"
 #include "ops/loop.h"
 
 namespace tersor {
@@ -361,36 +363,20 @@ auto with_key_type(DType dtype, Body body) {
   }
 }
 
-struct FloatFormat {
-  int mantissa_bits, bias;
-};
-FloatFormat format_of(DType dtype) noexcept {
-  switch (dtype) {
-    case DType::kFloat16: return {10, 15};
-    case DType::kBFloat16: return {7, 127};
-    case DType::kFloat64: return {52, 1023};
-    default: return {23, 127};
-  }
-}
-
-std::int64_t infinity_key(DType dtype) noexcept {
-  const auto [mantissa_bits, bias] = format_of(dtype);
-  return static_cast<std::int64_t>(2 * bias + 1) << mantissa_bits;
-}
-
 // Keys of magnitudes are the bits of the value.
 double magnitude_of(std::int64_t key, DType dtype) noexcept {
   if (dtype == DType::kFloat64) return std::bit_cast<double>(key);
-  const auto [mantissa_bits, bias] = format_of(dtype);
-  if (key >= infinity_key(dtype)) return std::numeric_limits<double>::infinity();
-  const std::int64_t exponent = key >> mantissa_bits, fraction = key & ((std::int64_t{1} << mantissa_bits) - 1);
-  const std::int64_t significand = exponent ? fraction | std::int64_t{1} << mantissa_bits : fraction;
-  return std::ldexp(static_cast<double>(significand), static_cast<int>(std::max<std::int64_t>(exponent, 1)) - bias - mantissa_bits);
+  const FloatFormat format = float_format(dtype);
+  if (key >= format.infinity_bits()) return std::numeric_limits<double>::infinity();
+  const std::int64_t implicit = std::int64_t{1} << format.mantissa_bits, exponent = key >> format.mantissa_bits;
+  const std::int64_t significand = exponent ? (key & (implicit - 1)) | implicit : key;
+  const int above_least = static_cast<int>(std::max<std::int64_t>(exponent, 1)) - 1;
+  return std::ldexp(static_cast<double>(significand), above_least + format.least_exponent - format.mantissa_bits);
 }
 
 }  // namespace
 
-std::int64_t nan_key(DType dtype) noexcept { return infinity_key(dtype) + 1; }
+std::int64_t nan_key(DType dtype) noexcept { return float_format(dtype).infinity_bits() + 1; }
 
 double value_of_key(std::int64_t key, DType dtype, KeyOrder order) noexcept {
   if (key == nan_key(dtype)) return std::numeric_limits<double>::quiet_NaN();
@@ -454,17 +440,28 @@ std::int64_t find_key(const std::byte* row, std::int64_t cols, DType dtype, KeyO
   });
 }
 
+std::int64_t count_to_prune(double sparsity, std::int64_t size) {
+  if (!(sparsity >= 0 && sparsity <= 1)) throw ValueError("sparsity must be in [0, 1], got " + std::to_string(sparsity));
+  const DefaultFloatEnvironment environment;
+  return static_cast<std::int64_t>(std::nearbyint(sparsity * static_cast<double>(size)));
+}
+
 namespace {
 
-void require_rank(std::span<const View> views, std::int64_t k) {
-  std::int64_t size = 0;
+// Their elements, of which there is at least one.
+std::int64_t require_elements(std::span<const View> views) {
   for (const View& view : views) {
     require_floating(view);
     require_same_dtype(views[0], view);
     require_cpu("selection", view);
-    size += view.size();
   }
+  const std::int64_t size = total_size(views);
   if (size == 0) throw ValueError(std::string(views[0].name) + " is empty; there is no element to select");
+  return size;
+}
+
+void require_rank(std::span<const View> views, std::int64_t k) {
+  const std::int64_t size = require_elements(views);
   if (k < 1 || k > size)
     throw ValueError("k must be in [1, " + std::to_string(size) + "], the number of elements; got " + std::to_string(k));
 }
@@ -474,6 +471,11 @@ void require_rank(std::span<const View> views, std::int64_t k) {
 double kth(std::span<const View> views, KeyOrder order, std::int64_t k) {
   require_rank(views, k);
   return value_of_key(select_rank(views, order, k - 1).key, views[0].dtype, order);
+}
+
+double magnitude_threshold(std::span<const View> views, double sparsity) {
+  const std::int64_t size = require_elements(views), count = count_to_prune(sparsity, size);
+  return count == size ? std::numeric_limits<double>::infinity() : kth(views, KeyOrder::kMagnitude, count + 1);
 }
 
 Neighbours kth_and_next(std::span<const View> views, std::int64_t k) {

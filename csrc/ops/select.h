@@ -57,6 +57,12 @@ double value_of_key(std::int64_t key, DType dtype, KeyOrder order) noexcept;
 // kth_magnitude and kth_value: the kth smallest, k in [1, elements of all views], as torch.kthvalue counts. ValueError outside.
 double kth(std::span<const View> views, KeyOrder order, std::int64_t k);
 
+// Entries that go out of `size`: round_half_even(sparsity * size). ValueError outside [0, 1].
+std::int64_t count_to_prune(double sparsity, std::int64_t size);
+
+// The least magnitude that stays when count_to_prune of all elements go; infinity where all go.
+double magnitude_threshold(std::span<const View> views, double sparsity);
+
 // The kth smallest value and the one after it, or NaN twice where any element is NaN: what a quantile interpolates between.
 struct Neighbours {
   double low, high;

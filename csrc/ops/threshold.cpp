@@ -4,23 +4,11 @@
 #include <string>
 
 #include "core/check.h"
+#include "ops/float_format.h"
 
 namespace tersor {
 
 namespace {
-
-struct Format {
-  int mantissa_bits, least_exponent, most_exponent;  // exponents of normal numbers
-};
-
-constexpr Format format_of(DType dtype) noexcept {
-  switch (dtype) {
-    case DType::kFloat16: return {10, -14, 15};
-    case DType::kBFloat16: return {7, -126, 127};
-    case DType::kFloat64: return {52, -1022, 1023};
-    default: return {23, -126, 127};
-  }
-}
 
 constexpr std::uint64_t shift_right_half_even(std::uint64_t value, int bits) noexcept {
   if (bits <= 0) return value << -bits;
@@ -37,12 +25,10 @@ std::uint64_t threshold_bits(double eps, DType dtype) {
   // By integers, so that a host's flush-to-zero mode cannot turn a subnormal threshold into 0.
   const auto bits = std::bit_cast<std::uint64_t>(eps) & ~(std::uint64_t{1} << 63);
   if (dtype == DType::kFloat64) return bits;
-  const Format format = format_of(dtype);
-  const std::uint64_t infinity = static_cast<std::uint64_t>(format.most_exponent - format.least_exponent + 2)
-                                 << format.mantissa_bits;
+  const FloatFormat format = float_format(dtype);
   const int exponent = static_cast<int>(bits >> 52) - 1023;
   if (exponent == -1023) return 0;  // a subnormal float64 is far below half of any narrower subnormal
-  if (exponent > format.most_exponent) return infinity;
+  if (exponent > format.most_exponent) return static_cast<std::uint64_t>(format.infinity_bits());
   const std::uint64_t significand = (bits & ((std::uint64_t{1} << 52) - 1)) | std::uint64_t{1} << 52;
   const int subnormal_shift = exponent < format.least_exponent ? format.least_exponent - exponent : 0;
   const std::uint64_t rounded = shift_right_half_even(significand, 52 - format.mantissa_bits + subnormal_shift);

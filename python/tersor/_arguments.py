@@ -26,11 +26,6 @@ def share(number: Any, name: str) -> float:
     return value
 
 
-def count_to_prune(sparsity: Any, size: int) -> int:
-    """Entries that go: ``round_half_even(sparsity * size)``, the product in float64."""
-    return round(share(sparsity, "sparsity") * size)
-
-
 def packed_shape(shape: Any, per_byte: int) -> tuple[int, ...]:
     """The last axis counted in bytes, rounded up. An array of no dimensions is left for the op to refuse."""
     return (*shape[:-1], -(-shape[-1] // per_byte)) if len(shape) else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from tersor import _core
@@ -100,7 +101,7 @@ def mask_threshold(w: Any, eps: float, *, packed: bool = False, out: Any = None)
         _core.mask_threshold(w, eps, packed, out)
         return out
     framework = framework_of(w, "w")
-    filled = framework.empty(w, packed_shape(w.shape, 8), "uint8") if packed else framework.empty_like(w, "bool")
+    filled = (_empty_bits if packed else _empty_mask)(framework, w)
     _core.mask_threshold(w, eps, packed, filled)
     return framework.result(filled)
 
@@ -149,22 +150,25 @@ def apply_mask(w: ArrayT, mask: Any, *, out: ArrayT | None = None) -> ArrayT:
     return out
 
 
-def _pack(mask: Any, out: Any) -> Any:
-    _core.pack_mask(mask, out)
-    return out
+def _empty_mask(framework: Any, w: Any) -> Any:
+    return framework.empty_like(w, "bool")
 
 
-def _new_outputs(w: Any, name: str, make: Any) -> Any:
-    """One new array, or where w is a list, a list of them."""
-    if isinstance(w, (list, tuple)):
-        return [make(framework_of(array, f"{name}[{i}]"), array) for i, array in enumerate(w)]
-    return make(framework_of(w, name), w)
+def _empty_bits(framework: Any, w: Any) -> Any:
+    return framework.empty(w, packed_shape(w.shape, 8), "uint8")
 
 
-def _results(w: Any, filled: Any) -> Any:
-    if isinstance(w, (list, tuple)):
-        return [framework_of(array, "w").result(one) for array, one in zip(w, filled, strict=True)]
-    return framework_of(w, "w").result(filled)
+def _filled(w: Any, make: Callable[[Any, Any], Any], fill: Callable[[Any], None]) -> Any:
+    """A new output for w, or for each array of a list, after ``fill`` has written it."""
+    if not isinstance(w, (list, tuple)):
+        framework = framework_of(w, "w")
+        out = make(framework, w)
+        fill(out)
+        return framework.result(out)
+    frameworks = [framework_of(array, f"w[{i}]") for i, array in enumerate(w)]
+    outs = [make(framework, array) for framework, array in zip(frameworks, w, strict=True)]
+    fill(outs)
+    return [framework.result(out) for framework, out in zip(frameworks, outs, strict=True)]
 
 
 def prune_magnitude(w: Any, sparsity: float, *, scope: str = "tensor", out: Any = None) -> Any:
@@ -224,9 +228,11 @@ def prune_magnitude(w: Any, sparsity: float, *, scope: str = "tensor", out: Any 
     if out is not None:
         _core.prune_magnitude(w, sparsity, scope, out)
         return out
-    filled = _new_outputs(w, "w", lambda framework, array: framework.empty_like(array))
-    _core.prune_magnitude(w, sparsity, scope, filled)
-    return _results(w, filled)
+    return _filled(
+        w,
+        lambda framework, array: framework.empty_like(array),
+        lambda filled: _core.prune_magnitude(w, sparsity, scope, filled),
+    )
 
 
 def mask_magnitude(w: Any, sparsity: float, *, scope: str = "tensor", packed: bool = False, out: Any = None) -> Any:
@@ -277,21 +283,14 @@ def mask_magnitude(w: Any, sparsity: float, *, scope: str = "tensor", packed: bo
     if packed and scope == "column":
         mask = mask_magnitude(w, sparsity, scope=scope)
         if out is None:
-            framework = framework_of(w, "w")
-            return framework.result(_pack(mask, framework.empty(w, packed_shape(w.shape, 8), "uint8")))
-        return _pack(mask, out)
+            return _filled(w, _empty_bits, lambda filled: _core.pack_mask(mask, filled))
+        _core.pack_mask(mask, out)
+        return out
     if out is not None:
         _core.mask_magnitude(w, sparsity, scope, packed, out)
         return out
-
-    def make(framework: Any, array: Any) -> Any:
-        return (
-            framework.empty(array, packed_shape(array.shape, 8), "uint8") if packed else framework.empty_like(array, "bool")
-        )
-
-    filled = _new_outputs(w, "w", make)
-    _core.mask_magnitude(w, sparsity, scope, packed, filled)
-    return _results(w, filled)
+    make = _empty_bits if packed else _empty_mask
+    return _filled(w, make, lambda filled: _core.mask_magnitude(w, sparsity, scope, packed, filled))
 
 
 def count_nonzero(w: Any) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tersor import _core
-from tersor._arguments import count_to_prune, share
+from tersor._arguments import share
 
 
 def kth_magnitude(w: Any, k: int) -> float:
@@ -171,6 +171,4 @@ def magnitude_threshold(w: Any, sparsity: float) -> float:
     >>> tersor.magnitude_threshold(np.array([3.0, -1.0, 2.0, 0.5], np.float32), 0.5)
     2.0
     """
-    size = _core.element_count(w)
-    count = count_to_prune(sparsity, size)
-    return math.inf if 0 < size == count else _core.kth_magnitude(w, count + 1)
+    return _core.magnitude_threshold(w, sparsity)
