@@ -287,6 +287,8 @@ TERSOR_INLINE T reduce_max(Lanes<T, N> lanes) noexcept {
 //   mask_of_bits(uint32), mask_of_bits_64(uint64)      bits as an I8 or I8x64 mask
 //   compress_store(p, a, bits)  the lanes whose bit is set, in order, from p on; returns the place behind the last. May write 16
 //                               lanes from p on                                           I16, I32, I64
+//   expand_load(p, bits)        the items from p on, in order, in the lanes whose bit is set, 0 in the others; touches no memory
+//                               beyond those items                                        any but I8
 //   load(p, Partial)            lanes that are not there are 0; the memory behind them is not touched      any
 //   store(p, a, Partial)
 //   fill_absent(a, Partial, x)  lanes that are not there become x

@@ -106,6 +106,20 @@ TERSOR_INLINE T* compress_store(T* to, Lanes<T> lanes, std::uint32_t bits) noexc
   return to + __builtin_popcount(bits);
 }
 
+template <class T>
+TERSOR_INLINE Lanes<T> expand_load(const T* from, std::uint32_t bits) noexcept {
+  if constexpr (sizeof(T) == 2) {
+    return {{(typename Lanes<T>::Register)_mm256_maskz_expandloadu_epi16(static_cast<__mmask16>(bits), from)}};
+  } else if constexpr (sizeof(T) == 4) {
+    return {{(typename Lanes<T>::Register)_mm512_maskz_expandloadu_epi32(static_cast<__mmask16>(bits), from)}};
+  } else {
+    static_assert(sizeof(T) == 8);
+    const T* const second = from + __builtin_popcount(bits & 0xff);
+    return {{(typename Lanes<T>::Register)_mm512_maskz_expandloadu_epi64(static_cast<__mmask8>(bits), from),
+             (typename Lanes<T>::Register)_mm512_maskz_expandloadu_epi64(static_cast<__mmask8>(bits >> 8), second)}};
+  }
+}
+
 TERSOR_INLINE U16x32 promote_u16(U8x32 a) noexcept { return {{(U16x32::Register)_mm512_cvtepu8_epi16((__m256i)a.reg[0])}}; }
 TERSOR_INLINE U8x32 demote_u8(U16x32 a) noexcept { return {{(U8x32::Register)_mm512_cvtepi16_epi8((__m512i)a.reg[0])}}; }
 

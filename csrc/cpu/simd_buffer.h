@@ -38,6 +38,13 @@ TERSOR_INLINE T* compress_store(T* to, Lanes<T> lanes, std::uint32_t bits) noexc
 }
 
 template <class T>
+TERSOR_INLINE Lanes<T> expand_load(const T* from, std::uint32_t bits) noexcept {
+  alignas(64) T buffer[kLanes] = {};
+  for (; bits; bits &= bits - 1) buffer[__builtin_ctz(bits)] = *from++;
+  return load(buffer);
+}
+
+template <class T>
 TERSOR_INLINE Lanes<T> lookup8(const T (&table)[8], Lanes<UnsignedOf<T>> index) noexcept {
   alignas(64) UnsignedOf<T> indices[kLanes];
   alignas(64) T values[kLanes];

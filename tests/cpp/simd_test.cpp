@@ -252,6 +252,21 @@ void test_memory(const GuardedPage& guarded) {
 }
 
 template <class T>
+void test_expand_load(const GuardedPage& guarded) {
+  Check check("expand_load");
+  const std::vector<T> values = random_values<T>(kLanes);
+  for (std::uint32_t bits = 0; bits < 1 << 16; ++bits) {
+    const int count = __builtin_popcount(bits);
+    T* const last = guarded.last<T>(count);
+    std::memcpy(last, values.data(), static_cast<std::size_t>(count) * sizeof(T));
+    T got[kLanes];
+    to_array(expand_load(static_cast<const T*>(last), bits), got);
+    const T* next = values.data();
+    for (int k = 0; k < kLanes; ++k) check.same(got[k], bits >> k & 1 ? *next++ : T(0), bits);
+  }
+}
+
+template <class T>
 void test_misaligned_memory() {
   Check check("load and store at any byte");
   alignas(64) char buffer[64 + kLanes * sizeof(T)];
@@ -299,6 +314,11 @@ void run_all() {
   test_memory<std::uint64_t>(guarded);
   test_memory<float>(guarded);
   test_memory<double>(guarded);
+  test_expand_load<std::uint16_t>(guarded);
+  test_expand_load<std::uint32_t>(guarded);
+  test_expand_load<std::uint64_t>(guarded);
+  test_expand_load<float>(guarded);
+  test_expand_load<double>(guarded);
   test_misaligned_memory<std::uint8_t>();
   test_misaligned_memory<std::uint16_t>();
   test_misaligned_memory<std::uint32_t>();
