@@ -57,6 +57,14 @@ def any_float(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array
     return (source.floats(shape, dtype, special_values(dtype)),)
 
 
+def any_plain_float(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    return (source.floats(shape, dtype, np.zeros(1, dtype)),)
+
+
+def two_floats(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    return any_float(source, shape, dtype) + any_float(source, shape, dtype)
+
+
 def float_and_mask(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
     return (source.floats(shape, dtype, special_values(dtype)), source.integers(shape, 0, 2, np.uint8).view(np.bool_))
 
@@ -222,6 +230,58 @@ OPERATIONS = [
         least_ndim=1,
         call=lambda w, out, **_: tersor.mask_magnitude(w, 0.6, packed=True, out=out),
         expect=lambda w, **_: spec.pack_mask(spec.mask_magnitude(w, 0.6)),
+    ),
+    Operation(
+        "mask_mean",
+        "prune",
+        any_plain_float,
+        whole=True,
+        call=lambda w, out, **_: tersor.mask_mean(w, 0.75, out=out),
+        expect=lambda w, **_: spec.mask_threshold(w, _core.mean_threshold(np.array(w, order="C"), 0.75)),
+    ),
+    Operation(
+        "prune_scores",
+        "prune",
+        two_floats,
+        whole=True,
+        in_place=True,
+        call=lambda w, scores, out, **_: tersor.prune_scores(w, scores, 0.4, out=out),
+        expect=lambda w, scores, **_: spec.apply_mask(w, spec.mask_ranked(scores, 0.4)),
+    ),
+    Operation(
+        "prune_taylor",
+        "prune",
+        two_floats,
+        whole=True,
+        in_place=True,
+        call=lambda w, gradient, out, **_: tersor.prune_taylor(w, gradient, 0.4, out=out),
+        expect=lambda w, gradient, **_: spec.apply_mask(w, spec.mask_ranked(spec.product_scores(w, gradient), 0.4)),
+    ),
+    Operation(
+        "prune_random",
+        "prune",
+        any_float,
+        whole=True,
+        in_place=True,
+        call=lambda w, out, **_: tersor.prune_random(w, 0.4, seed=3, out=out),
+        expect=lambda w, **_: spec.apply_mask(w, spec.mask_ranked(spec.random_scores(w.shape, 3), 0.4)),
+    ),
+    Operation(
+        "prune_nm 2:4",
+        "prune",
+        any_float,
+        in_place=True,
+        least_ndim=1,
+        call=lambda w, out, **_: tersor.prune_nm(w, 2, 4, out=out),
+        expect=lambda w, **_: spec.apply_mask(w, spec.mask_nm(w, 2, 4)),
+    ),
+    Operation(
+        "mask_nm 3:5 packed",
+        "prune",
+        any_float,
+        least_ndim=1,
+        call=lambda w, out, **_: tersor.mask_nm(w, 3, 5, packed=True, out=out),
+        expect=lambda w, **_: spec.pack_mask(spec.mask_nm(w, 3, 5)),
     ),
     Operation(
         "pack_mask",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
@@ -12,43 +11,13 @@ import numpy as np
 import pytest
 import tersor
 from numpy.lib.stride_tricks import as_strided
+from refusals import BF16, F16, F32, F64, Row, codes, floats, mask, octets, overlap_of, read_only
+from refusals_prune import ARGUMENTS_OF_PRUNE, REFUSALS_OF_PRUNE
 
 try:
     import torch
 except ImportError:
     torch = None
-
-F32, F16, F64, BF16 = np.float32, np.float16, np.float64, ml_dtypes.bfloat16
-
-
-def floats(*shape: int, dtype: Any = F32) -> Any:
-    return np.ones(shape, dtype)
-
-
-def codes(*shape: int) -> Any:
-    return np.ones(shape, np.int8)
-
-
-def octets(*shape: int) -> Any:
-    return np.ones(shape, np.uint8)
-
-
-def mask(*shape: int) -> Any:
-    return np.ones(shape, bool)
-
-
-def read_only(array: Any) -> Any:
-    array.setflags(write=False)
-    return array
-
-
-@dataclass(frozen=True)
-class Row:
-    what: str
-    error: type[Exception]
-    argument: str
-    remedy: str  # what the message says to do, or what it says the argument must be
-    call: Callable[[], Any]
 
 
 def check(row: Row) -> None:
@@ -66,6 +35,7 @@ def ids(row: Row) -> str:
 # --- what is no array that tersor reads: the same for each array argument of each function ---------------------------
 
 ARGUMENTS: list[tuple[str, str, Callable[[Any], Any]]] = [
+    *ARGUMENTS_OF_PRUNE,
     ("prune_threshold", "w", lambda a: tersor.prune_threshold(a, 0.5)),
     ("prune_threshold", "out", lambda a: tersor.prune_threshold(floats(3, 16), 0.5, out=a)),
     ("mask_threshold", "w", lambda a: tersor.mask_threshold(a, 0.5)),
@@ -403,14 +373,6 @@ VALUES = [
 # fmt: on
 
 
-def overlap_of(call: Callable[[Any, Any], Any], make: Callable[[int], Any]) -> Callable[[], Any]:
-    def run() -> Any:
-        memory = make(17)
-        return call(memory[:-1], memory[1:])
-
-    return run
-
-
 # fmt: off
 MEMORY = [
     Row("read-only out", ValueError, "out", r"read-only",
@@ -447,7 +409,7 @@ MEMORY = [
 # fmt: on
 
 
-@pytest.mark.parametrize("row", [*DTYPES, *SHAPES, *VALUES, *MEMORY], ids=ids)
+@pytest.mark.parametrize("row", [*DTYPES, *SHAPES, *VALUES, *MEMORY, *REFUSALS_OF_PRUNE], ids=ids)
 def test_message(row: Row) -> None:
     check(row)
 

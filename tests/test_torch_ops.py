@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import io
 import subprocess
 import sys
@@ -42,6 +43,7 @@ def calls(dtype: Any = torch.float32, requires_grad: bool = False) -> dict[str, 
     scale = normal(5, 1, dtype=scale_dtype).abs()
     rows = torch.linspace(0.5, 2, 5, dtype=torch.float64)[:, None]
     packed = tersor.pack_mask(bool_mask(5, 33))
+    scores = normal(5, 33, dtype=dtype).flip(0)
     return {
         "prune_threshold": (ops.prune_threshold.default, (w, 0.5)),
         "mask_threshold": (ops.mask_threshold.default, (w, 0.5)),
@@ -50,6 +52,23 @@ def calls(dtype: Any = torch.float32, requires_grad: bool = False) -> dict[str, 
         "prune_magnitude column": (ops.prune_magnitude.default, (w, 0.5, "column")),
         "mask_magnitude": (ops.mask_magnitude.default, (w, 0.5)),
         "mask_magnitude packed": (ops.mask_magnitude.default, (w, 0.5, "row", True)),
+        "prune_mean": (ops.prune_mean.default, (w, 0.8)),
+        "mask_mean": (ops.mask_mean.default, (w, 0.8)),
+        "prune_scores": (ops.prune_scores.default, (w, scores, 0.5)),
+        "mask_scores": (ops.mask_scores.default, (scores, 0.5)),
+        "mask_scores packed": (ops.mask_scores.default, (scores, 0.5, "tensor", True)),
+        "prune_taylor": (ops.prune_taylor.default, (w, scores, 0.5)),
+        "mask_taylor": (ops.mask_taylor.default, (w, scores, 0.5)),
+        "prune_wanda": (ops.prune_wanda.default, (w, scores[0], 0.5)),
+        "mask_wanda": (ops.mask_wanda.default, (w, scores[0], 0.5)),
+        "prune_random": (ops.prune_random.default, (w, 0.5, 7)),
+        "mask_random": (ops.mask_random.default, (w, 0.5, 7)),
+        "prune_nm": (ops.prune_nm.default, (w, 2, 4)),
+        "prune_nm transposable": (ops.prune_nm.default, (w, 2, 4, -1, True)),
+        "mask_nm": (ops.mask_nm.default, (w, 2, 4)),
+        "mask_nm packed": (ops.mask_nm.default, (w, 2, 4, 0, False, True)),
+        "prune_blocks": (ops.prune_blocks.default, (w, [2, 4], 0.5)),
+        "mask_blocks": (ops.mask_blocks.default, (w, [2, 4], 0.5, "l1")),
         "kth_magnitude": (ops.kth_magnitude.default, (w, 70)),
         "kth_value": (ops.kth_value.default, (w, 70)),
         "quantile": (ops.quantile.default, (w, 0.3)),
@@ -79,6 +98,14 @@ DIFFERENTIABLE = {
     "prune_threshold",
     "prune_magnitude",
     "prune_magnitude column",
+    "prune_mean",
+    "prune_scores",
+    "prune_taylor",
+    "prune_wanda",
+    "prune_random",
+    "prune_nm",
+    "prune_nm transposable",
+    "prune_blocks",
     "apply_mask",
     "apply_mask packed",
     "softmax",
@@ -90,12 +117,9 @@ DIFFERENTIABLE = {
 def plain_call(name: str, arguments: tuple[Any, ...]) -> Any:
     """The function of tersor that the operator stands for."""
     function = getattr(tersor, name.split()[0])
-    if name == "mask_threshold packed":
-        return function(arguments[0], arguments[1], packed=True)
-    if "_magnitude" in name and name.split()[0] != "kth_magnitude":
-        scope, *packed = *arguments[2:], "tensor"
-        options = {"packed": True} if packed and packed[0] is True else {}
-        return function(*arguments[:2], scope=scope, **options)
+    if name.startswith(("prune_", "mask_")):
+        parameters = [parameter for parameter in inspect.signature(function).parameters if parameter != "out"]
+        return function(**dict(zip(parameters, arguments, strict=False)))
     if name in ("kth_magnitude", "kth_value", "quantile", "magnitude_threshold"):
         return torch.tensor(function(*arguments), dtype=torch.float64)
     if name.startswith("softmax"):
@@ -127,6 +151,7 @@ def test_every_function_has_its_operator() -> None:
         "set_num_threads",
         "register_threadpoolctl",
         "sparsity",
+        "cubic_sparsity",
     }
     assert {name.split()[0] for name in NAMES} == functions
     for name in functions:

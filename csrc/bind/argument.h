@@ -15,9 +15,16 @@ namespace py = pybind11;
 double number_argument(py::handle object, const char* name);
 std::int64_t integer_argument(py::handle object, const char* name);
 int int_argument(py::handle object, const char* name);
+std::uint64_t seed_argument(py::handle object);  // in [0, 2**64)
 
 // In [0, ndim): negative axes count from the end. Raises numpy.exceptions.AxisError.
 int axis_argument(py::handle object, const View& view);
+
+// Masks are bool, or where packed uint8.
+void require_mask_dtype(const View& out, bool packed);
+
+// What an output of w holds: None for values, of w's dtype; False for a mask; True for its bits.
+void require_output_kind(const View& w, py::handle packed, const View& out);
 
 // An unpacked array must have the number of columns that the call names.
 void require_columns(const View& unpacked, py::handle cols);

@@ -49,6 +49,7 @@ class ArrayListArg {
   ArrayListArg(const ArrayListArg&) = delete;
   ArrayListArg& operator=(const ArrayListArg&) = delete;
 
+  std::span<const View> views() const noexcept { return views_; }
   operator std::span<const View>() const noexcept { return views_; }
   bool is_list() const noexcept { return static_cast<bool>(members_); }
   const View& only() const;  // ValueError where out is a list, for one array

@@ -11,6 +11,8 @@ PYBIND11_MODULE(_core, module, pybind11::multiple_interpreters::not_supported())
   load_numpy();
   bind_errors(module);
   bind_prune(module);
+  bind_prune_ranked(module);
+  bind_prune_pattern(module);
   bind_bitmask(module);
   bind_quantize(module);
   bind_pack(module);

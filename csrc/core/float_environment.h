@@ -1,6 +1,9 @@
 #pragma once
 // Kernels run under the default floating-point environment: round to nearest even, subnormals kept. A host program may have
 // changed it for its own threads (torch.set_flush_denormal, -ffast-math start-up code), which would move bits.
+//
+// Compilers do not know that arithmetic depends on it: what stands beside an environment, and not behind a call through a
+// pointer, is to read its operands and write its result as volatiles, which stay where they are.
 
 #include <cstdint>
 

@@ -22,6 +22,8 @@ const Table& active(const Table* const (&tables)[kCpuLevelCount]) {
 #endif
 
 const PruneKernels& prune_kernels() { return active<PruneKernels>(TERSOR_LEVEL_TABLES(prune_kernels)); }
+const PruneScoreKernels& prune_score_kernels() { return active<PruneScoreKernels>(TERSOR_LEVEL_TABLES(prune_score_kernels)); }
+const PruneNmKernels& prune_nm_kernels() { return active<PruneNmKernels>(TERSOR_LEVEL_TABLES(prune_nm_kernels)); }
 const BitmaskKernels& bitmask_kernels() { return active<BitmaskKernels>(TERSOR_LEVEL_TABLES(bitmask_kernels)); }
 const QuantizeKernels& quantize_kernels() { return active<QuantizeKernels>(TERSOR_LEVEL_TABLES(quantize_kernels)); }
 const PackKernels& pack_kernels() { return active<PackKernels>(TERSOR_LEVEL_TABLES(pack_kernels)); }

@@ -40,6 +40,37 @@ struct PruneKernels {
   CountNonzero& count_nonzero_bytes;
 };
 
+// What entries are ranked by, where it is computed, and which of them stay, as bits.
+enum class BlockNorm : std::uint8_t { kL1, kL2, kMax };
+
+struct PruneScoreKernels {
+  // scores[i] = |w[i] * other[i]|, in the type of w's arithmetic.
+  using Multiply = void(const std::byte* w, const std::byte* other, std::int64_t cols, std::byte* scores) noexcept;
+  // float32 scores of the elements numbered `position` and on.
+  using Random = void(std::int64_t position, std::int64_t cols, std::uint64_t seed, std::byte* scores) noexcept;
+  using KeepValues = void(const std::byte* scores, std::uint8_t* bits, std::int64_t cols, std::int64_t least_key) noexcept;
+  using SumMagnitudes = double(const std::byte* w, std::int64_t cols) noexcept;
+  // Adds a row to the sums of its columns, or for the maximum norm joins it to their maxima.
+  using JoinRow = void(const std::byte* w, std::int64_t cols, BlockNorm norm, double* sums) noexcept;
+  ByFloat<Multiply> multiply_alike;   // other of w's dtype
+  ByFloat<Multiply> multiply_scaled;  // other of the dtype of w's arithmetic
+  Random& random;
+  ByFloat<KeepValues> keep_values;  // those whose key in the order of values is not less
+  ByFloat<SumMagnitudes> sum_magnitudes;
+  ByFloat<JoinRow> join_row;
+};
+
+inline constexpr int kMostGroup = 32;
+
+struct PruneNmKernels {
+  // Groups of m <= kMostGroup columns from the first one on; a shorter one at the end keeps n too.
+  using KeepNm = void(const std::byte* w, std::uint8_t* bits, std::int64_t cols, int n, int m) noexcept;
+  // Up to four rows, which with each other make blocks of 4 x 4; what is missing of a block counts as zeros.
+  using KeepTransposable = void(const std::byte* const* rows, int row_count, std::int64_t cols, std::uint8_t* const* bits) noexcept;
+  ByFloat<KeepNm> keep_nm;
+  ByFloat<KeepTransposable> keep_transposable;
+};
+
 struct BitmaskKernels {
   using PackMask = void(ConstRows mask, Rows bits, Extent extent, Store store) noexcept;
   using UnpackMask = void(ConstRows bits, Rows mask, Extent extent, Store store) noexcept;
@@ -135,20 +166,24 @@ struct SelectKernels {
 
 // The tables of the level in use.
 const PruneKernels& prune_kernels();
+const PruneScoreKernels& prune_score_kernels();
+const PruneNmKernels& prune_nm_kernels();
 const BitmaskKernels& bitmask_kernels();
 const QuantizeKernels& quantize_kernels();
 const PackKernels& pack_kernels();
 const SelectKernels& select_kernels();
 const SoftmaxKernels& softmax_kernels();
 
-#define TERSOR_DECLARE_LEVEL(level)              \
-  namespace level {                              \
-  extern const PruneKernels prune_kernels;       \
-  extern const BitmaskKernels bitmask_kernels;   \
-  extern const QuantizeKernels quantize_kernels; \
-  extern const PackKernels pack_kernels;         \
-  extern const SelectKernels select_kernels;     \
-  extern const SoftmaxKernels softmax_kernels;   \
+#define TERSOR_DECLARE_LEVEL(level)                   \
+  namespace level {                                   \
+  extern const PruneKernels prune_kernels;            \
+  extern const PruneScoreKernels prune_score_kernels; \
+  extern const PruneNmKernels prune_nm_kernels;       \
+  extern const BitmaskKernels bitmask_kernels;        \
+  extern const QuantizeKernels quantize_kernels;      \
+  extern const PackKernels pack_kernels;              \
+  extern const SelectKernels select_kernels;          \
+  extern const SoftmaxKernels softmax_kernels;        \
   }
 #if defined(__aarch64__)
 TERSOR_DECLARE_LEVEL(neon)

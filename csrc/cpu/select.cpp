@@ -2,40 +2,12 @@
 // integer of the element's width that orders as the elements do.
 
 #include "cpu/kernels.h"
+#include "cpu/key.h"
 #include "cpu/map.h"
-#include "cpu/storage.h"
 
 namespace tersor::cpu::TERSOR_LEVEL {
 
 namespace {
-
-template <class Key>
-inline constexpr Key kMostKey = static_cast<Key>(static_cast<UnsignedOf<Key>>(~UnsignedOf<Key>{0}) >> 1);
-
-// |w|: the bits less the sign. Every NaN is one key above infinity's.
-template <class Storage>
-struct Magnitude {
-  using Bits = typename Storage::Bits;
-  using Key = SignedOf<Bits>;
-  static TERSOR_INLINE Lanes<Key> key_of(Lanes<Bits> bits) noexcept {
-    const Key infinity = static_cast<Key>(Storage::kInfinityBits);
-    return min(bit_cast<Key>(bits) & splat(kMostKey<Key>), splat(static_cast<Key>(infinity + 1)));
-  }
-};
-
-// w: the bits as sign and magnitude, turned into two's complement; -0.0 stands before +0.0. Every NaN is one key above infinity's.
-template <class Storage>
-struct Value {
-  using Bits = typename Storage::Bits;
-  using Key = SignedOf<Bits>;
-  static TERSOR_INLINE Lanes<Key> key_of(Lanes<Bits> bits) noexcept {
-    const Key infinity = static_cast<Key>(Storage::kInfinityBits), nan = static_cast<Key>(infinity + 1);
-    const auto pattern = bit_cast<Key>(bits);
-    const auto negative = less(pattern, splat(Key{0}));
-    const auto key = min(pattern ^ (negative & splat(kMostKey<Key>)), splat(nan));
-    return select(less(key, splat(static_cast<Key>(~infinity))), splat(nan), key);  // ~infinity: the key of -infinity
-  }
-};
 
 template <class T>
 struct Itself {

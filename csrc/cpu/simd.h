@@ -234,6 +234,23 @@ TERSOR_INLINE Lanes<T, 2 * N> concat(Lanes<T, N> a, Lanes<T, N> b) noexcept {
   }
 }
 
+template <class T, int N, int... kIndex>
+TERSOR_INLINE Lanes<T, 2 * N> zip_registers(Lanes<T, N> a, Lanes<T, N> b, std::integer_sequence<int, kIndex...>) noexcept {
+  constexpr int kEach = Lanes<T, N>::kRegisterBytes / static_cast<int>(sizeof(T));
+  Lanes<T, 2 * N> zipped;
+  for (int r = 0; r < Lanes<T, N>::kRegisters; ++r) {
+    zipped.reg[2 * r] = __builtin_shufflevector(a.reg[r], b.reg[r], (kIndex / 2 + kIndex % 2 * kEach)...);
+    zipped.reg[2 * r + 1] = __builtin_shufflevector(a.reg[r], b.reg[r], ((kEach + kIndex) / 2 + kIndex % 2 * kEach)...);
+  }
+  return zipped;
+}
+// a0, b0, a1, b1 and so on; of lanes that fill whole registers.
+template <class T, int N>
+TERSOR_INLINE Lanes<T, 2 * N> zip(Lanes<T, N> a, Lanes<T, N> b) noexcept {
+  static_assert(Lanes<T, N>::kRegisterBytes == kVectorBytes);
+  return zip_registers(a, b, std::make_integer_sequence<int, kVectorBytes / static_cast<int>(sizeof(T))>());
+}
+
 // --- reductions: lane i meets lane i + 8, then i + 4, i + 2, i + 1, at every level ------------------------------------
 
 template <int kFirst, class T, int N, int... kIndex>

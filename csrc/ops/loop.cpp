@@ -65,7 +65,7 @@ void copy_strided(std::byte* to, std::int64_t to_stride, const std::byte* from, 
 // A run of rows a constant stride apart, within the plan's innermost outer axis.
 struct Run {
   std::int64_t rows, cols;
-  std::int64_t first_row, first_col;
+  std::int64_t first_row, first_col, chunk;
   std::byte* data[kMaxOperands];
   std::int64_t row_stride_bytes[kMaxOperands];
 };
@@ -109,9 +109,10 @@ class Runner {
     for (int k = 0; k < plan.operand_count; ++k) staged_ |= !plan.operands[k].has_dense_rows();
   }
 
-  void run_rows(std::int64_t first, std::int64_t last, std::int64_t first_col, std::int64_t cols) const {
+  void run_rows(std::int64_t chunk, std::int64_t first, std::int64_t last, std::int64_t first_col, std::int64_t cols) const {
     while (first < last) {
       Run run = run_at(first, first_col, cols);
+      run.chunk = chunk;
       run.rows = std::min(run.rows, last - first);
       if (staged_)
         run_staged(run);
@@ -144,7 +145,7 @@ class Runner {
   }
 
   Block block_of(const Run& run) const {
-    Block block{{run.rows, run.cols}, run.first_row, run.first_col, {}};
+    Block block{{run.rows, run.cols}, run.first_row, run.first_col, run.chunk, {}};
     for (int k = 0; k < plan_.operand_count; ++k) block.operands[k] = {run.data[k], run.row_stride_bytes[k]};
     return block;
   }
@@ -167,7 +168,7 @@ class Runner {
 
   void run_stage(const Run& run, std::int64_t row, std::int64_t rows, std::int64_t col, std::int64_t cols, std::byte* scratch,
                  std::int64_t scratch_bytes_each) const {
-    Block block{{rows, cols}, run.first_row + row, run.first_col + col, {}};
+    Block block{{rows, cols}, run.first_row + row, run.first_col + col, run.chunk, {}};
     Stage stages[kMaxOperands];
     for (int k = 0; k < plan_.operand_count; ++k) {
       const LoopPlan::Operand& operand = plan_.operands[k];
@@ -199,6 +200,8 @@ Store store_for(const View& in, const View& out) noexcept {
   return same_elements(in, out) ? Store::kCached : store_for(out.size_bytes());
 }
 
+std::int64_t chunk_count(const LoopPlan& plan, Split split) noexcept { return plan.rows == 0 ? 0 : cut_plan(plan, split).chunks; }
+
 void for_each_block(const LoopPlan& plan, Split split, FunctionRef<void(const Block&)> body) {
   if (plan.rows == 0) return;
   const Runner runner(plan, split, body);
@@ -206,7 +209,7 @@ void for_each_block(const LoopPlan& plan, Split split, FunctionRef<void(const Bl
   parallel_for(cut.chunks, [&](std::int64_t chunk) {
     const std::int64_t first_col = chunk % cut.pieces_per_row * cut.cols_each;
     const std::int64_t first_row = chunk / cut.pieces_per_row * cut.rows_each;
-    runner.run_rows(first_row, std::min(plan.rows, first_row + cut.rows_each), first_col,
+    runner.run_rows(chunk, first_row, std::min(plan.rows, first_row + cut.rows_each), first_col,
                     std::min(cut.cols_each, plan.cols - first_col));
   });
 }

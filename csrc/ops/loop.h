@@ -14,6 +14,7 @@ namespace tersor {
 struct Block {
   cpu::Extent extent;
   std::int64_t first_row, first_col;  // where the block lies in the plan
+  std::int64_t chunk;                 // of chunk_count(); the blocks of one come in order, on one thread
   cpu::Rows operands[kMaxOperands];
 };
 
@@ -27,6 +28,9 @@ inline constexpr std::int64_t kColumnUnit = 1024;
 
 // Streaming for outputs beyond the caches; never in place, where the lines are in cache anyway.
 Store store_for(const View& in, const View& out) noexcept;
+
+// Into how many chunks a plan is cut: the problem alone decides.
+std::int64_t chunk_count(const LoopPlan& plan, Split split) noexcept;
 
 // The body may run on several threads at once; every block has at least one row.
 void for_each_block(const LoopPlan& plan, Split split, FunctionRef<void(const Block&)> body);

@@ -141,4 +141,6 @@ LoopPlan plan_in_order(std::initializer_list<OperandSpec> specs) {
 
 LoopPlan plan_rows(std::initializer_list<OperandSpec> specs, int axis) { return plan_along(specs, axis); }
 
+LoopPlan plan_rows_in_order(std::initializer_list<OperandSpec> specs, int axis) { return plan_along(specs, axis, Order::kC); }
+
 }  // namespace tersor

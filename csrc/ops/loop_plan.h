@@ -69,4 +69,7 @@ LoopPlan plan_in_order(std::initializer_list<OperandSpec> operands);
 // For ops to whose result a whole row belongs: rows run along `axis`, and are never merged or split.
 LoopPlan plan_rows(std::initializer_list<OperandSpec> operands, int axis);
 
+// The same, for ops that number the rows: they follow each other in C order of the other axes.
+LoopPlan plan_rows_in_order(std::initializer_list<OperandSpec> operands, int axis);
+
 }  // namespace tersor

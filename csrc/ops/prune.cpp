@@ -2,7 +2,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <numeric>
+#include <string>
+#include <vector>
 
+#include "core/check.h"
 #include "core/memory.h"
 #include "cpu/kernels.h"
 #include "ops/check_views.h"
@@ -71,6 +76,26 @@ void apply_mask(const View& w, const View& mask, const View& out) {
   const LoopPlan plan = plan_elements({{w}, {mask, mask_columns(mask)}, {out, Columns::kEach, Access::kWrite}});
   for_each_block(plan, Split::kColumns,
                  [&](const Block& block) { kernel(block.operands[0], block.operands[1], block.operands[2], block.extent, store); });
+}
+
+double mean_magnitude(const View& w) {
+  require_floating(w);
+  require_cpu("mean_magnitude", w);
+  if (w.size() == 0) return 0;
+  auto& sum = cpu::prune_score_kernels().sum_magnitudes[w.dtype];
+  const LoopPlan plan = plan_rows_in_order({{w}}, w.ndim - 1);
+  std::vector<double> sums(static_cast<std::size_t>(chunk_count(plan, Split::kColumns)));
+  for_each_block(plan, Split::kColumns, [&](const Block& block) {
+    double& total = sums[static_cast<std::size_t>(block.chunk)];
+    for (std::int64_t r = 0; r < block.extent.rows; ++r)
+      for (std::int64_t col = 0; col < block.extent.cols; col += kColumnUnit)
+        total +=
+            sum(block.operands[0].row<std::byte>(r) + col * item_size(w.dtype), std::min(kColumnUnit, block.extent.cols - col));
+  });
+  const double mean = std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(w.size());
+  if (!std::isfinite(mean))
+    throw ValueError("the mean magnitude of " + std::string(w.name) + " is not finite; replace NaN and infinities");
+  return mean;
 }
 
 std::int64_t count_nonzero(const View& w) {

@@ -16,6 +16,9 @@ void mask_threshold(const View& w, double eps, const View& mask);
 // mask as above; out may be w itself.
 void apply_mask(const View& w, const View& mask, const View& out);
 
+// The mean of |w| in float64, summed in a fixed order; 0 for an empty array. ValueError where it is not finite.
+double mean_magnitude(const View& w);
+
 // w of any dtype.
 std::int64_t count_nonzero(const View& w);
 

@@ -10,11 +10,9 @@
 #include <vector>
 
 #include "core/view.h"
+#include "ops/ranking.h"
 
 namespace tersor {
-
-// What elements are ordered by. NaN is one key above infinity's in both orders.
-enum class KeyOrder : std::uint8_t { kMagnitude, kValue };
 
 // Keys are signed integers of the element's width that order as the elements do.
 struct Selection {
@@ -27,20 +25,20 @@ struct KeyStretch {
   std::int64_t position, count;
 };
 
-// The element of rank `rank` in [0, elements of all views) in ascending order. The views are of one floating dtype, on the CPU.
-Selection select_rank(std::span<const View> views, KeyOrder order, std::int64_t rank);
+// The element of rank `rank` in [0, elements of all arrays) in ascending order. The arrays are of one floating dtype, on the CPU.
+Selection select_rank(const Ranking& ranking, std::int64_t rank);
 
-// A selection that can tell where the elements that have its key lie, numbered in C order, one view after the other.
+// A selection that can tell where the elements that have its key lie, numbered in C order, one array after the other. The
+// ranking is to outlive it.
 class PlacedSelection {
  public:
-  PlacedSelection(std::span<const View> views, KeyOrder order, std::int64_t rank);
+  PlacedSelection(const Ranking& ranking, std::int64_t rank);
   const Selection& selection() const noexcept { return selection_; }
-  // The number of the nth of them, n from 0. Costs one more read of the views where the selection did not collect them.
+  // The number of the nth of them, n from 0. Costs one more read of the arrays where the selection did not collect them.
   std::int64_t place_of(std::int64_t nth);
 
  private:
-  std::span<const View> views_;
-  KeyOrder order_;
+  const Ranking& ranking_;
   Selection selection_;
   std::vector<KeyStretch> stretches_;
 };

@@ -1,12 +1,12 @@
-"""prune: thresholds, masks and counts of zeros."""
+"""prune: thresholds, masks, counts of zeros, and how sparsity grows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 from tersor import _core
-from tersor._arguments import packed_shape
+from tersor._arguments import share
+from tersor._kept import masked
 from tersor._outputs import framework_of
 
 ArrayT = TypeVar("ArrayT")
@@ -100,10 +100,7 @@ def mask_threshold(w: Any, eps: float, *, packed: bool = False, out: Any = None)
     if out is not None:
         _core.mask_threshold(w, eps, packed, out)
         return out
-    framework = framework_of(w, "w")
-    filled = (_empty_bits if packed else _empty_mask)(framework, w)
-    _core.mask_threshold(w, eps, packed, filled)
-    return framework.result(filled)
+    return masked(w, packed, None, lambda packed, filled: _core.mask_threshold(w, eps, packed, filled))
 
 
 def apply_mask(w: ArrayT, mask: Any, *, out: ArrayT | None = None) -> ArrayT:
@@ -150,147 +147,79 @@ def apply_mask(w: ArrayT, mask: Any, *, out: ArrayT | None = None) -> ArrayT:
     return out
 
 
-def _empty_mask(framework: Any, w: Any) -> Any:
-    return framework.empty_like(w, "bool")
-
-
-def _empty_bits(framework: Any, w: Any) -> Any:
-    return framework.empty(w, packed_shape(w.shape, 8), "uint8")
-
-
-def _filled(w: Any, make: Callable[[Any, Any], Any], fill: Callable[[Any], None]) -> Any:
-    """A new output for w, or for each array of a list, after ``fill`` has written it."""
-    if not isinstance(w, (list, tuple)):
-        framework = framework_of(w, "w")
-        out = make(framework, w)
-        fill(out)
-        return framework.result(out)
-    frameworks = [framework_of(array, f"w[{i}]") for i, array in enumerate(w)]
-    outs = [make(framework, array) for framework, array in zip(frameworks, w, strict=True)]
-    fill(outs)
-    return [framework.result(out) for framework, out in zip(frameworks, outs, strict=True)]
-
-
-def prune_magnitude(w: Any, sparsity: float, *, scope: str = "tensor", out: Any = None) -> Any:
-    """Set exactly the given share of the entries, those of the smallest magnitude, to zero.
+def prune_mean(w: ArrayT, factor: float, *, out: ArrayT | None = None) -> ArrayT:
+    """Set the entries below a multiple of the mean magnitude to zero.
 
     Parameters
     ----------
-    w : array, or for ``scope="global"`` a list or tuple of arrays of one dtype
-        Any shapes and strides; float32, float16, bfloat16 or float64.
-    sparsity : float
-        In [0, 1]: ``round_half_even(sparsity * n)`` of n entries go, the product taken in float64.
-    scope : {"tensor", "row", "column", "global"}, default "tensor"
-        What n counts: the whole array; each row (last axis); each column (the axis before it); or all arrays of a list
-        together, so that layers of small weights lose more of them.
-    out : array like w, or list of arrays, optional
-        Where the result goes. ``out=w`` works in place; any other overlap is refused.
+    w : array of any shape, float32, float16, bfloat16 or float64
+    factor : float
+        At least 0. Of normally distributed weights 0.85 removes about half, 1.26 about 0.69.
+    out : array like w, optional
+        Where the result goes. ``out=w`` works in place; any other overlap with w is refused.
 
     Returns
     -------
-    array or list of arrays
-        ``out``, or new arrays of w's kind, shape, dtype and device.
+    array
+        ``out``, or a new array of w's kind, shape, dtype and device.
 
     Raises
     ------
     ValueError
-        sparsity is out of range; scope is none of the four or does not fit w; out does not fit, is read-only, or overlaps
-        w in part.
+        factor is negative or NaN; the mean magnitude is not finite; out does not fit, is read-only, or overlaps w in part.
     TypeError
         An argument is no array, or of a dtype or kind that tersor does not read.
 
     Notes
     -----
-    Where entries tie, those of the lowest index (C order, arrays of a list in turn) go first. NaN counts as the largest
-    magnitude and stays, unless all of the rest goes too. What stays, stays bit for bit; what goes becomes +0.0, also
-    where it was -0.0. The threshold is found as by ``kth_magnitude``: w is read a little more than once, then read and
-    written; ties at the threshold cost one more read. A call interrupted by Ctrl-C leaves out partly written.
-
-    Magnitude pruning as in Han et al., "Learning both Weights and Connections" (2015); over a whole model as in
-    ``torch.nn.utils.prune.global_unstructured``.
+    A heuristic that costs one read and no selection; what share goes depends on the distribution, ``prune_magnitude``
+    removes an exact one. The mean is summed in float64 in a fixed order, the same for every thread count and layout; its
+    product with the factor is rounded to w's dtype. The threshold of a multiple of the mean as in the dynamic network
+    surgery of Guo, Yao and Chen (2016).
 
     Examples
     --------
     >>> import numpy as np
     >>> import tersor
-    >>> w = np.array([[0.5, -0.1], [-2.0, 3.0]], np.float32)
-    >>> tersor.prune_magnitude(w, 0.5)
-    array([[ 0.,  0.],
-           [-2.,  3.]], dtype=float32)
-    >>> tersor.prune_magnitude(w, 0.5, scope="row")
-    array([[0.5, 0. ],
-           [0. , 3. ]], dtype=float32)
-    >>> first, second = tersor.prune_magnitude([w, 10 * w], 0.5, scope="global")
-    >>> second
-    array([[  5.,   0.],
-           [-20.,  30.]], dtype=float32)
+    >>> tersor.prune_mean(np.array([0.5, -0.1, -2.0, 1.0], np.float32), 1.0)
+    array([ 0.,  0., -2.,  1.], dtype=float32)
     """
-    if out is not None:
-        _core.prune_magnitude(w, sparsity, scope, out)
-        return out
-    return _filled(
-        w,
-        lambda framework, array: framework.empty_like(array),
-        lambda filled: _core.prune_magnitude(w, sparsity, scope, filled),
-    )
+    return prune_threshold(w, _core.mean_threshold(w, factor), out=out)
 
 
-def mask_magnitude(w: Any, sparsity: float, *, scope: str = "tensor", packed: bool = False, out: Any = None) -> Any:
-    """Tell which entries ``prune_magnitude`` keeps.
+def mask_mean(w: Any, factor: float, *, packed: bool = False, out: Any = None) -> Any:
+    """Tell which entries ``prune_mean`` keeps.
 
     Parameters
     ----------
-    w : array, or for ``scope="global"`` a list or tuple of arrays of one dtype
-        Any shapes and strides; float32, float16, bfloat16 or float64.
-    sparsity : float
-        In [0, 1]: ``round_half_even(sparsity * n)`` of n entries go.
-    scope : {"tensor", "row", "column", "global"}, default "tensor"
-        What n counts, as in ``prune_magnitude``.
+    w : array of any shape, float32, float16, bfloat16 or float64
+    factor : float
+        At least 0.
     packed : bool, default False
-        Give the mask as bits: each row of the last axis in ``ceil(cols / 8)`` bytes, least significant bit first,
-        padded with 0.
-    out : array or list of arrays, optional
+        Give the mask as bits, as ``mask_threshold`` does.
+    out : array, optional
         Where the result goes: bool with w's shape, or if ``packed`` uint8 with the packed shape. It may not overlap w.
 
     Returns
     -------
-    array or list of arrays
-        ``out``, or new bool or uint8 arrays of w's kind, on its device: True where the entry stays.
+    array
+        ``out``, or a new bool or uint8 array of w's kind, on its device.
 
     Raises
     ------
     ValueError
-        sparsity is out of range; scope is none of the four or does not fit w; out does not fit, is read-only, or
-        overlaps w; w has no dimension and packed is True.
+        factor is negative or NaN; the mean magnitude is not finite; out does not fit, is read-only, or overlaps w.
     TypeError
         An argument is no array, or of a dtype or kind that tersor does not read.
-
-    Notes
-    -----
-    Ties and NaN as in ``prune_magnitude``: ``apply_mask(w, mask_magnitude(w, s))`` is ``prune_magnitude(w, s)``. Packed
-    masks of columns are made as bool first.
 
     Examples
     --------
     >>> import numpy as np
     >>> import tersor
-    >>> w = np.array([[0.5, -0.1, -2.0, 3.0]], np.float32)
-    >>> tersor.mask_magnitude(w, 0.5)
-    array([[False, False,  True,  True]])
-    >>> tersor.mask_magnitude(w, 0.5, packed=True)
-    array([[12]], dtype=uint8)
+    >>> tersor.mask_mean(np.array([0.5, -0.1, -2.0, 1.0], np.float32), 1.0)
+    array([False, False,  True,  True])
     """
-    if packed and scope == "column":
-        mask = mask_magnitude(w, sparsity, scope=scope)
-        if out is None:
-            return _filled(w, _empty_bits, lambda filled: _core.pack_mask(mask, filled))
-        _core.pack_mask(mask, out)
-        return out
-    if out is not None:
-        _core.mask_magnitude(w, sparsity, scope, packed, out)
-        return out
-    make = _empty_bits if packed else _empty_mask
-    return _filled(w, make, lambda filled: _core.mask_magnitude(w, sparsity, scope, packed, filled))
+    return mask_threshold(w, _core.mean_threshold(w, factor), packed=packed, out=out)
 
 
 def count_nonzero(w: Any) -> int:
@@ -345,3 +274,47 @@ def sparsity(w: Any) -> float:
     0.75
     """
     return _core.sparsity(w)
+
+
+def cubic_sparsity(step: int, *, begin: int, end: int, final: float, initial: float = 0.0) -> float:
+    """Tell how sparse a gradually pruned model is to be at a step: fast at first, then ever slower.
+
+    Parameters
+    ----------
+    step : int or float
+        Of the training.
+    begin, end : int or float
+        The steps between which the sparsity grows; begin < end.
+    final : float
+        The sparsity from ``end`` on, in [0, 1].
+    initial : float, default 0.0
+        That up to ``begin``, in [0, 1].
+
+    Returns
+    -------
+    float
+        ``final + (initial - final) * (1 - (step - begin) / (end - begin)) ** 3``, the fraction held to [0, 1].
+
+    Raises
+    ------
+    ValueError
+        A sparsity is out of range; end is not after begin.
+    TypeError
+        A sparsity is no number.
+
+    Notes
+    -----
+    In float64. Zhu and Gupta, "To prune, or not to prune" (2017), equation 1; prune every hundred steps or so to what it
+    gives.
+
+    Examples
+    --------
+    >>> import tersor
+    >>> [round(tersor.cubic_sparsity(step, begin=0, end=400, final=0.8), 4) for step in (0, 100, 200, 400, 900)]
+    [0.0, 0.4625, 0.7, 0.8, 0.8]
+    """
+    final, initial = share(final, "final"), share(initial, "initial")
+    if not begin < end:
+        raise ValueError(f"end must be after begin, got {begin} to {end}")
+    left = 1 - min(max((step - begin) / (end - begin), 0.0), 1.0)
+    return final + (initial - final) * left * left * left

@@ -13,7 +13,9 @@
 #include "ops/bitmask.h"
 #include "ops/pack.h"
 #include "ops/prune.h"
-#include "ops/prune_magnitude.h"
+#include "ops/prune_blocks.h"
+#include "ops/prune_nm.h"
+#include "ops/prune_ranked.h"
 #include "ops/quantize.h"
 #include "ops/select.h"
 #include "ops/softmax.h"
@@ -56,7 +58,7 @@ class Matrix {
       : bytes_(static_cast<std::size_t>(rows * cols * item_size(dtype))), dtype_(dtype), rows_(rows), cols_(cols) {}
 
   // Magnitudes from 2**-6 to 2, both signs; one value in 16 is a zero, a subnormal, an infinity or NaN.
-  static Matrix floats(DType dtype, std::int64_t rows, std::int64_t cols, CounterSource& source) {
+  static Matrix floats(DType dtype, std::int64_t rows, std::int64_t cols, CounterSource& source, bool finite = false) {
     Matrix matrix(dtype, rows, cols);
     const auto [exponent_bits, mantissa_bits] = format_of(dtype);
     const std::uint64_t top = (std::uint64_t{1} << exponent_bits) - 1, bias = top >> 1;
@@ -66,7 +68,7 @@ class Matrix {
       const std::uint64_t special = word >> 57 & 63;  // infinities and NaN far apart: they take over a whole row of softmax
       if (special < 2) exponent = 0;
       if (special == 2) exponent = mantissa = 0;
-      if (special == 3 && i % 5003 == 0) exponent = top, mantissa = word >> 32 & 1 ? mantissa & 1 : 0;
+      if (special == 3 && i % 5003 == 0 && !finite) exponent = top, mantissa = word >> 32 & 1 ? mantissa & 1 : 0;
       if (exponent == top && mantissa) mantissa = std::uint64_t{1} << (mantissa_bits - 1);  // the one quiet NaN
       matrix.set(i, (word >> 56 & 1) << (exponent_bits + mantissa_bits) | exponent << mantissa_bits | mantissa);
     }
@@ -122,6 +124,7 @@ class Run {
     for (const DType dtype : kFloats) {
       prune(dtype);
       select(dtype);
+      prune_by_criteria(dtype);
       quantize(dtype);
       softmax_at_temperatures(dtype);
     }
@@ -160,12 +163,41 @@ class Run {
     std::memcpy(patterns, found, sizeof patterns);
     keep("kth_magnitude", dtype, patterns[0]);
     keep("kth_value", dtype, patterns[1]);
-    prune_magnitude({&view, 1}, count, {&out_view, 1});
+    const Ranking magnitudes = rank_by_magnitude({&view, 1});
+    prune_ranked(magnitudes, {&view, 1}, count, {&out_view, 1});
     keep("prune_magnitude", dtype, out.hash());
-    prune_magnitude({&view, 1}, count, {&bits_view, 1});
+    prune_ranked(magnitudes, {&view, 1}, count, {&bits_view, 1});
     keep("prune_magnitude packed", dtype, bits.hash());
-    prune_magnitude_rows(view, cols_ / 2, 1, out_view);
+    prune_ranked_rows(magnitudes, view, cols_ / 2, 1, out_view);
     keep("prune_magnitude row", dtype, out.hash());
+  }
+
+  void prune_by_criteria(DType dtype) {
+    CounterSource source;
+    Matrix w = Matrix::floats(dtype, rows_, cols_, source), other = Matrix::floats(dtype, rows_, cols_, source);
+    Matrix out(dtype, rows_, cols_), bits(DType::kUInt8, rows_, (cols_ + 7) / 8);
+    const View view = w.view(), other_view = other.view(), out_view = out.view(), bits_view = bits.view();
+    const std::int64_t count = rows_ * cols_ / 3;
+    prune_ranked(rank_by_value({&other_view, 1}), {&view, 1}, count, {&out_view, 1});
+    keep("prune_scores", dtype, out.hash());
+    prune_ranked(rank_by_product({&view, 1}, {&other_view, 1}), {&view, 1}, count, {&out_view, 1});
+    keep("prune_taylor", dtype, out.hash());
+    prune_ranked(rank_at_random({&view, 1}, 5), {&view, 1}, count, {&out_view, 1});
+    keep("prune_random", dtype, out.hash());
+    const double mean = mean_magnitude(Matrix::floats(dtype, rows_, cols_, source, /*finite=*/true).view());
+    std::uint64_t pattern;
+    std::memcpy(&pattern, &mean, sizeof pattern);
+    keep("mean_magnitude", dtype, pattern);
+    for (const int m : {4, 7}) {
+      prune_nm(view, 2, m, 1, bits_view);
+      keep(m == 4 ? "mask_nm 2:4" : "mask_nm 2:7", dtype, bits.hash());
+    }
+    prune_transposable(view, bits_view);
+    keep("mask_nm transposable", dtype, bits.hash());
+    for (const cpu::BlockNorm norm : {cpu::BlockNorm::kL1, cpu::BlockNorm::kL2, cpu::BlockNorm::kMax}) {
+      prune_blocks(view, {3, 5}, 0.5, norm, bits_view);
+      keep(("mask_blocks " + std::to_string(static_cast<int>(norm))).c_str(), dtype, bits.hash());
+    }
   }
 
   void quantize(DType dtype) {

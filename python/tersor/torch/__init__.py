@@ -1,9 +1,9 @@
 """tersor's functions as torch operators: ``import tersor.torch`` registers ``torch.ops.tersor.*``.
 
-They take and return tensors like the functions of the same names in ``tersor``, without ``out=``. torch.compile sees them
-as single operators and does not break the graph; autograd works through ``prune_threshold``,
-``prune_magnitude``, ``apply_mask`` and ``softmax``. Those that give a number, such as ``count_nonzero``, give a tensor of no
-dimensions. Lists of tensors are for the functions of ``tersor`` alone.
+They take and return tensors like the functions of the same names in ``tersor``, without ``out=``. torch.compile sees
+them as single operators and does not break the graph; autograd works through ``prune_*``, ``apply_mask`` and
+``softmax``. Those that give a number, such as ``count_nonzero``, give a tensor of no dimensions. Lists of tensors are
+for the functions of ``tersor`` alone.
 
 Examples
 --------
@@ -15,6 +15,6 @@ Examples
 tensor([1., 0., 1.])
 """
 
-from tersor.torch import bitmask, pack, prune, quantize, select, softmax
+from tersor.torch import bitmask, pack, prune, prune_criteria, quantize, select, softmax
 
-__all__ = ["bitmask", "pack", "prune", "quantize", "select", "softmax"]
+__all__ = ["bitmask", "pack", "prune", "prune_criteria", "quantize", "select", "softmax"]

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from tersor._arguments import packed_shape
+
 _library: Any = torch.library  # Any, since torch's own annotations here are few
 _C: Any = torch._C
 
@@ -87,3 +89,10 @@ def no_gradient(name: str, reason: str) -> Gradient:
 
     methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
     return type(f"NoGradient_{name}", (torch.autograd.Function,), methods)
+
+
+def empty_mask(w: torch.Tensor, packed: bool) -> torch.Tensor:
+    """An output for the mask of w, or for its bits."""
+    if packed:
+        return w.new_empty(packed_shape(w.shape, 8), dtype=torch.uint8)
+    return torch.empty_like(w, dtype=torch.bool)

@@ -7,10 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import tersor
 from tersor import _core
-from tersor._arguments import packed_shape
-from tersor.torch._library import below_autograd, constant, ops, plain, register
+from tersor.torch._library import below_autograd, constant, empty_mask, ops, plain, register
 
 
 def _prune_threshold(w: Tensor, eps: float) -> Tensor:
@@ -35,9 +33,7 @@ class _PruneThreshold(torch.autograd.Function):
 
 
 def _fake_mask_threshold(w: Tensor, eps: float, packed: bool = False) -> Tensor:
-    if packed:
-        return w.new_empty(packed_shape(w.shape, 8), dtype=torch.uint8)
-    return torch.empty_like(w, dtype=torch.bool)
+    return empty_mask(w, packed)
 
 
 def _mask_threshold(w: Tensor, eps: float, packed: bool = False) -> Tensor:
@@ -45,36 +41,6 @@ def _mask_threshold(w: Tensor, eps: float, packed: bool = False) -> Tensor:
     out = _fake_mask_threshold(w, eps, packed)
     _core.mask_threshold(w, eps, packed, out)
     return out
-
-
-def _prune_magnitude(w: Tensor, sparsity: float, scope: str = "tensor") -> Tensor:
-    w = plain(w)
-    out = torch.empty_like(w)
-    _core.prune_magnitude(w, sparsity, scope, out)
-    return out
-
-
-class _PruneMagnitude(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, w: Tensor, sparsity: float, scope: str = "tensor") -> Any:
-        ctx.save_for_backward(w)
-        ctx.sparsity, ctx.scope = sparsity, scope
-        with below_autograd():
-            return ops.prune_magnitude(w, sparsity, scope)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        (w,) = ctx.saved_tensors
-        return ops.apply_mask(gradient, ops.mask_magnitude(w, ctx.sparsity, ctx.scope)), None, None
-
-
-def _fake_mask_magnitude(w: Tensor, sparsity: float, scope: str = "tensor", packed: bool = False) -> Tensor:
-    return _fake_mask_threshold(w, 0.0, packed)
-
-
-def _mask_magnitude(w: Tensor, sparsity: float, scope: str = "tensor", packed: bool = False) -> Tensor:
-    mask: Tensor = tersor.mask_magnitude(constant(w), sparsity, scope=scope, packed=packed)
-    return mask
 
 
 def _apply_mask(w: Tensor, mask: Tensor) -> Tensor:
@@ -108,17 +74,6 @@ register(
     gradient=_PruneThreshold,
 )
 register("mask_threshold(Tensor w, float eps, bool packed=False) -> Tensor", _mask_threshold, fake=_fake_mask_threshold)
-register(
-    'prune_magnitude(Tensor w, float sparsity, str scope="tensor") -> Tensor',
-    _prune_magnitude,
-    fake=lambda w, sparsity, scope="tensor": torch.empty_like(w),
-    gradient=_PruneMagnitude,
-)
-register(
-    'mask_magnitude(Tensor w, float sparsity, str scope="tensor", bool packed=False) -> Tensor',
-    _mask_magnitude,
-    fake=_fake_mask_magnitude,
-)
 register(
     "apply_mask(Tensor w, Tensor mask) -> Tensor",
     _apply_mask,
