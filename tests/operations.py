@@ -63,6 +63,15 @@ def any_plain_float(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple
 
 def two_floats(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
     return any_float(source, shape, dtype) + any_float(source, shape, dtype)
+def small_floats(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    """Zeros and subnormals among them, nothing that takes over a sum."""
+    values = special_values(dtype)
+    with np.errstate(invalid="ignore"):
+        return (source.floats(shape, dtype, values[np.abs(values) < 4]),)
+
+
+def weights_and_gradient(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    return (*small_floats(source, shape, dtype), *small_floats(source, shape, dtype))
 
 
 def float_and_mask(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
@@ -343,6 +352,25 @@ OPERATIONS = [
         least_ndim=1,
         call=lambda p, shape, out, **_: tersor.unpack_int4(p, shape[-1], out=out),
         expect=unpacked_nibbles,
+    ),
+    *(
+        Operation(
+            f"score_units {criterion} axis {axis}",
+            "structured",
+            small_floats,
+            least_ndim=1,
+            call=lambda w, out, criterion=criterion, axis=axis, **_: tersor.score_units(w, criterion, axis=axis, out=out),
+            expect=lambda w, criterion=criterion, axis=axis, **_: spec.score_units(w, criterion, axis),
+        )
+        for criterion, axis in (("l1", 0), ("l2", -1), ("max", 0))
+    ),
+    Operation(
+        "score_units taylor axis -1",
+        "structured",
+        weights_and_gradient,
+        least_ndim=1,
+        call=lambda w, gradient, out, **_: tersor.score_units(w, "taylor", axis=-1, gradient=gradient, out=out),
+        expect=lambda w, gradient, **_: spec.score_units(w, "taylor", -1, 1, gradient),
     ),
     Operation(
         "softmax",

@@ -76,6 +76,13 @@ def calls(dtype: Any = torch.float32, requires_grad: bool = False) -> dict[str, 
         "apply_mask": (ops.apply_mask.default, (w, bool_mask(5, 33))),
         "apply_mask packed": (ops.apply_mask.default, (w, packed)),
         "count_nonzero": (ops.count_nonzero.default, (w,)),
+        "score_units": (ops.score_units.default, (w,)),
+        "score_units columns": (ops.score_units.default, (w, "l2", 1, 11)),
+        "score_units taylor": (ops.score_units.default, (w, "taylor", 0, 1, normal(5, 33, dtype=dtype))),
+        "select_units": (ops.select_units.default, (w[:, 0], 0.4)),
+        "select_units multiple": (ops.select_units.default, (w[:, 0], 0.4, 2)),
+        "remove_units": (ops.remove_units.default, (w, torch.tensor([0, 2]))),
+        "remove_units columns": (ops.remove_units.default, (w, torch.tensor([0, 2]), 1, 11)),
         "round_fixed": (ops.round_fixed.default, (w, 4)),
         "quantize_int8": (ops.quantize_int8.default, (w,)),
         "quantize_int8 columns": (ops.quantize_int8.default, (w, 0)),
@@ -108,6 +115,8 @@ DIFFERENTIABLE = {
     "prune_blocks",
     "apply_mask",
     "apply_mask packed",
+    "remove_units",
+    "remove_units columns",
     "softmax",
     "softmax columns",
     "softmax by rows",
@@ -122,6 +131,13 @@ def plain_call(name: str, arguments: tuple[Any, ...]) -> Any:
         return function(**dict(zip(parameters, arguments, strict=False)))
     if name in ("kth_magnitude", "kth_value", "quantile", "magnitude_threshold"):
         return torch.tensor(function(*arguments), dtype=torch.float64)
+    if "_units" in name:
+        keywords = {
+            "score": ("axis", "group_size", "gradient"),
+            "select": ("multiple_of",),
+            "remove": ("axis", "group_size"),
+        }
+        return function(*arguments[:2], **dict(zip(keywords[name.split("_")[0]], arguments[2:], strict=False)))
     if name.startswith("softmax"):
         return function(arguments[0], arguments[1], axis=arguments[2] if len(arguments) > 2 else -1)
     if name == "quantize_int8 columns":
@@ -152,6 +168,7 @@ def test_every_function_has_its_operator() -> None:
         "register_threadpoolctl",
         "sparsity",
         "cubic_sparsity",
+        "score_units_by_loss",  # calls Python
     }
     assert {name.split()[0] for name in NAMES} == functions
     for name in functions:
@@ -257,6 +274,13 @@ class TestGradients:
         assert torch.autograd.gradcheck(lambda x: ops.softmax(x, temperature, axis), (x,))
         assert torch.autograd.gradgradcheck(lambda x: ops.softmax(x, temperature, axis), (x,))
 
+    def test_remove_units(self) -> None:
+        w = normal(4, 9, dtype=torch.float64, requires_grad=True)
+        keep = torch.tensor([0, 2])
+        for axis, size in ((0, 1), (0, 2), (-1, 3), (1, 1)):
+            few = keep if axis or size == 1 else keep[:1]
+            assert torch.autograd.gradcheck(lambda w, few=few, a=axis, s=size: ops.remove_units(w, few, a, s), (w,))
+
     @pytest.mark.parametrize("shape, axis", [((4, 1), 1), ((1, 1), 1), ((1,), 1), ((1, 9), 0), ((9,), 0)], ids=str)
     def test_softmax_in_logits_and_temperatures(self, shape: tuple[int, ...], axis: int) -> None:
         x = normal(4, 9, dtype=torch.float64, requires_grad=True)
@@ -294,7 +318,9 @@ class TestGradients:
         with pytest.raises(NotImplementedError, match=rf"tersor::{name.split()[0]} has no gradient.*detach"):
             result.sum().backward()
 
-    @pytest.mark.parametrize("name", ["mask_threshold", "mask_threshold packed", "count_nonzero"])
+    @pytest.mark.parametrize(
+        "name", ["mask_threshold", "mask_threshold packed", "count_nonzero", "score_units", "score_units taylor"]
+    )
     def test_outputs_that_are_no_numbers_carry_no_gradient(self, name: str) -> None:
         operator, arguments = calls(requires_grad=True)[name]
         assert not operator(*arguments).requires_grad

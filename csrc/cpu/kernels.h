@@ -164,6 +164,18 @@ struct SelectKernels {
   Bracket& bracket_keys_64;
 };
 
+// structured: what rows or columns of entries add up to under a criterion, in float64.
+struct StructuredKernels {
+  // gradient is read for taylor alone.
+  using Sum = void(ConstRows w, ConstRows gradient, Extent extent, double* sums) noexcept;
+  struct Criterion {
+    ByFloat<Sum> sum_rows;  // one sum a row
+    ByFloat<Sum> add_rows;  // to one sum a column
+    Sum& sum_sums;          // one sum a row of sums
+  };
+  Criterion l1, l2, max, taylor;
+};
+
 // The tables of the level in use.
 const PruneKernels& prune_kernels();
 const PruneScoreKernels& prune_score_kernels();
@@ -173,6 +185,7 @@ const QuantizeKernels& quantize_kernels();
 const PackKernels& pack_kernels();
 const SelectKernels& select_kernels();
 const SoftmaxKernels& softmax_kernels();
+const StructuredKernels& structured_kernels();
 
 #define TERSOR_DECLARE_LEVEL(level)                   \
   namespace level {                                   \
@@ -184,6 +197,15 @@ const SoftmaxKernels& softmax_kernels();
   extern const PackKernels pack_kernels;              \
   extern const SelectKernels select_kernels;          \
   extern const SoftmaxKernels softmax_kernels;        \
+#define TERSOR_DECLARE_LEVEL(level)                  \
+  namespace level {                                  \
+  extern const PruneKernels prune_kernels;           \
+  extern const BitmaskKernels bitmask_kernels;       \
+  extern const QuantizeKernels quantize_kernels;     \
+  extern const PackKernels pack_kernels;             \
+  extern const SelectKernels select_kernels;         \
+  extern const SoftmaxKernels softmax_kernels;       \
+  extern const StructuredKernels structured_kernels; \
   }
 #if defined(__aarch64__)
 TERSOR_DECLARE_LEVEL(neon)

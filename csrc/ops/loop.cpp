@@ -1,10 +1,10 @@
 #include "ops/loop.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "core/memory.h"
 #include "core/parallel.h"
+#include "ops/copy_items.h"
 
 namespace tersor {
 
@@ -45,21 +45,6 @@ Cut cut_plan(const LoopPlan& plan, Split split) noexcept {
 
 std::int64_t items_before(Columns columns, std::int64_t col) noexcept {
   return columns == Columns::kNone ? 0 : items_for(columns, col);
-}
-
-template <std::size_t kBytes>
-void copy_items(std::byte* to, std::int64_t to_stride, const std::byte* from, std::int64_t from_stride, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) std::memcpy(to + i * to_stride, from + i * from_stride, kBytes);
-}
-
-void copy_strided(std::byte* to, std::int64_t to_stride, const std::byte* from, std::int64_t from_stride, std::int64_t count,
-                  std::int64_t item_bytes) {
-  switch (item_bytes) {
-    case 1: return copy_items<1>(to, to_stride, from, from_stride, count);
-    case 2: return copy_items<2>(to, to_stride, from, from_stride, count);
-    case 4: return copy_items<4>(to, to_stride, from, from_stride, count);
-    default: return copy_items<8>(to, to_stride, from, from_stride, count);
-  }
 }
 
 // A run of rows a constant stride apart, within the plan's innermost outer axis.

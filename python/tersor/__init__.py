@@ -34,6 +34,7 @@ from tersor.select import kth_magnitude, kth_value, magnitude_threshold, quantil
 
 # After this line tersor.softmax is the function, and stays it: the module of that name is found in sys.modules from now on.
 from tersor.softmax import softmax
+from tersor.structured import remove_units, score_units, score_units_by_loss, select_units
 
 __version__ = "0.1.0"
 
@@ -71,7 +72,11 @@ __all__ = [
     "quantile",
     "quantize_int8",
     "register_threadpoolctl",
+    "remove_units",
     "round_fixed",
+    "score_units",
+    "score_units_by_loss",
+    "select_units",
     "set_num_threads",
     "softmax",
     "sparsity",

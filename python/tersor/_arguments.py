@@ -26,6 +26,14 @@ def share(number: Any, name: str) -> float:
     return value
 
 
+def normal_axis(axis: int, ndim: int) -> int:
+    """The axis counted from the front."""
+    axis = _integer(axis, "axis")
+    if not -ndim <= axis < ndim:
+        raise np.exceptions.AxisError(axis, ndim)
+    return axis % ndim
+
+
 def packed_shape(shape: Any, per_byte: int) -> tuple[int, ...]:
     """The last axis counted in bytes, rounded up. An array of no dimensions is left for the op to refuse."""
     return (*shape[:-1], -(-shape[-1] // per_byte)) if len(shape) else ()
@@ -43,7 +51,16 @@ def unpacked_shape(shape: Any, cols: int, name: str) -> tuple[int, ...]:
 
 def reduced_shape(shape: Any, axis: int) -> tuple[int, ...]:
     """Length 1 along ``axis``."""
-    axis, ndim = _integer(axis, "axis"), len(shape)
-    if not -ndim <= axis < ndim:
-        raise np.exceptions.AxisError(axis, ndim)
-    return (*shape[:axis], 1, *shape[axis % ndim + 1 :])
+    return resized_shape(shape, axis, 1)
+
+
+def unit_count(shape: Any, axis: int, group_size: int) -> int:
+    """How many times ``group_size`` goes into ``axis``; what does not go in evenly is left for the op to refuse."""
+    entries, group_size = shape[normal_axis(axis, len(shape))], _integer(group_size, "group_size")
+    return int(entries // group_size) if group_size > 0 else 0
+
+
+def resized_shape(shape: Any, axis: int, length: int) -> tuple[int, ...]:
+    """Another length along ``axis``."""
+    axis = normal_axis(axis, len(shape))
+    return (*shape[:axis], length, *shape[axis + 1 :])

@@ -35,6 +35,9 @@ class Framework(Protocol):
     def result(self, filled: Any) -> Any:
         """What the caller gets for an array that came from ``empty`` or ``empty_like``."""
 
+    def places(self, filled: Any) -> Any:
+        """Where a mask of one dimension that came from ``empty`` is True: int64, ascending, for the caller."""
+
 
 def is_float64(array: Any) -> bool:
     """Whether an array of any framework is of float64."""
@@ -74,6 +77,9 @@ class _NumPy:
     def result(self, filled: Any) -> Any:
         return filled
 
+    def places(self, filled: Any) -> Any:
+        return np.flatnonzero(filled)
+
 
 class _Torch:
     def __init__(self, torch: Any) -> None:
@@ -98,6 +104,9 @@ class _Torch:
     def result(self, filled: Any) -> Any:
         return filled
 
+    def places(self, filled: Any) -> Any:
+        return filled.nonzero().squeeze(1)
+
 
 class _OnCpu:
     """Any framework that takes over NumPy memory."""
@@ -116,6 +125,9 @@ class _OnCpu:
     def result(self, filled: Any) -> Any:
         # NumPy does not export bfloat16 by DLPack.
         return self._convert(filled) if filled.dtype.name == "bfloat16" else self._take_over(filled)
+
+    def places(self, filled: Any) -> Any:
+        return self._convert(np.flatnonzero(filled))
 
 
 class _OnDevice:
@@ -141,6 +153,9 @@ class _OnDevice:
 
     def result(self, filled: Any) -> Any:
         return filled
+
+    def places(self, filled: Any) -> Any:
+        return self._namespace.nonzero(filled)[0]
 
 
 _NUMPY = _NumPy()

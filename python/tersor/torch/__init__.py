@@ -4,6 +4,12 @@ They take and return tensors like the functions of the same names in ``tersor``,
 them as single operators and does not break the graph; autograd works through ``prune_*``, ``apply_mask`` and
 ``softmax``. Those that give a number, such as ``count_nonzero``, give a tensor of no dimensions. Lists of tensors are
 for the functions of ``tersor`` alone.
+They take and return tensors like the functions of the same names in ``tersor``, without ``out=``. torch.compile sees them
+as single operators and does not break the graph; autograd works through ``prune_threshold``,
+``prune_magnitude``, ``apply_mask``, ``remove_units`` and ``softmax``. Those that give a number, such as ``count_nonzero``,
+give a tensor of no dimensions. Lists of tensors are for the functions of ``tersor`` alone.
+
+``remove_channels`` makes whole modules smaller, and ``GroupImportance`` scores channels for Torch-Pruning.
 
 Examples
 --------
@@ -18,3 +24,17 @@ tensor([1., 0., 1.])
 from tersor.torch import bitmask, pack, prune, prune_criteria, quantize, select, softmax
 
 __all__ = ["bitmask", "pack", "prune", "prune_criteria", "quantize", "select", "softmax"]
+from tersor.torch import bitmask, pack, prune, quantize, select, softmax, structured
+from tersor.torch.structured import GroupImportance, remove_channels
+
+__all__ = [
+    "GroupImportance",
+    "bitmask",
+    "pack",
+    "prune",
+    "quantize",
+    "remove_channels",
+    "select",
+    "softmax",
+    "structured",
+]

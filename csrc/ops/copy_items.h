@@ -1,0 +1,25 @@
+#pragma once
+// Copies of items that lie a constant stride apart.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace tersor {
+
+template <std::size_t kBytes>
+void copy_items(std::byte* to, std::int64_t to_stride, const std::byte* from, std::int64_t from_stride, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) std::memcpy(to + i * to_stride, from + i * from_stride, kBytes);
+}
+
+inline void copy_strided(std::byte* to, std::int64_t to_stride, const std::byte* from, std::int64_t from_stride, std::int64_t count,
+                         std::int64_t item_bytes) {
+  switch (item_bytes) {
+    case 1: return copy_items<1>(to, to_stride, from, from_stride, count);
+    case 2: return copy_items<2>(to, to_stride, from, from_stride, count);
+    case 4: return copy_items<4>(to, to_stride, from, from_stride, count);
+    default: return copy_items<8>(to, to_stride, from, from_stride, count);
+  }
+}
+
+}  // namespace tersor

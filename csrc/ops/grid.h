@@ -1,0 +1,36 @@
+#pragma once
+// An array as a grid of rows and columns, each a run of its axes in C order, whatever the strides are. Ops whose sums follow the
+// order of the elements read rectangles of it, so that their bits do not depend on where the elements lie.
+
+#include "core/view.h"
+#include "cpu/rows.h"
+
+namespace tersor {
+
+// Neighbouring axes of an array, outermost first. Those that one stride walks through become one.
+struct GridAxes {
+  int count = 0;
+  std::int64_t size[kMaxDims + 1];  // one axis may be cut in two
+  std::int64_t stride_bytes[kMaxDims + 1];
+
+  void add(std::int64_t length, std::int64_t step_bytes) noexcept;
+  std::int64_t steps(int from = 0) const noexcept;  // the product of the sizes from an axis on
+};
+
+struct Grid {
+  const std::byte* data;
+  std::int64_t item_bytes;
+  GridAxes rows, cols;
+
+  // Whether rectangles can be read where they lie: rows at one stride, their items adjacent.
+  bool is_dense() const noexcept;
+
+  // What read needs of scratch for a rectangle.
+  std::int64_t scratch_bytes(std::int64_t row_count, std::int64_t col_count) const noexcept;
+
+  // A rectangle of at least one row and column, as dense rows: in place where the grid is dense, else copied to scratch.
+  cpu::ConstRows read(std::int64_t first_row, std::int64_t row_count, std::int64_t first_col, std::int64_t col_count,
+                      std::byte* scratch) const;
+};
+
+}  // namespace tersor
