@@ -140,9 +140,7 @@ class GroupImportance:
         gradient = None
         if self.criterion == "taylor":
             if layer.weight.grad is None:
-                raise ValueError(
-                    "a weight has no gradient, which criterion='taylor' needs: call backward() on the loss first"
-                )
+                raise ValueError("a weight has no gradient, which criterion='taylor' needs: call backward() first")
             gradient = layer.weight.grad.cpu()
         axis = int(is_output == isinstance(layer, _TRANSPOSED))
         scores = tersor.score_units(layer.weight.detach().cpu(), self.criterion, axis=axis, gradient=gradient)
@@ -235,7 +233,9 @@ class _Removal:
                 return False
             if getattr(layer, "groups", 1) > 1 and not _is_depthwise(layer):
                 return False
-            read |= self._graph.is_in_channel_pruning_fn(dep.handler) and not _is_depthwise(layer)
+            # One function does both for layers that pass channels on, such as norms and activations.
+            is_input, is_output = self._graph.is_in_channel_pruning_fn, self._graph.is_out_channel_pruning_fn
+            read |= is_input(dep.handler) and not is_output(dep.handler) and not _is_depthwise(layer)
         return read
 
     def plan(self, group: Any, sparsity: float) -> tuple[nn.Module, Any, list[int]] | None:
@@ -245,9 +245,7 @@ class _Removal:
         if scores is None:
             return None
         if len(scores) % size:
-            raise ValueError(
-                f"group_sizes: a unit of {size} channels does not divide {len(scores)} channels; choose a divisor"
-            )
+            raise ValueError(f"group_sizes has {size} for a layer of {len(scores)} channels; choose a divisor")
         units = self._importance.of_units(scores.numpy(), size)
         if round(sparsity * len(units)) == len(units):
             return None  # a layer keeps one unit at least
@@ -364,6 +362,6 @@ def _require_same_outputs(smaller: nn.Module, example_inputs: Any, shapes: list[
     try:
         found = _shapes(_run(smaller, example_inputs))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise ValueError(f"the smaller model does not run: {remedy}") from error
+        raise ValueError(f"the smaller model does not run ({error}): {remedy}") from error
     if found != shapes:
         raise ValueError(f"the smaller model gives outputs of shapes {found}, the model of {shapes}: {remedy}")
