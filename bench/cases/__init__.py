@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.cases import bitmask, pack, prune, quantize, select, softmax, torch_ops
+from bench.cases import bitmask, pack, prune, quantize, select, softmax, structured, torch_ops
 from bench.operation import Case, Operation
 
 OPERATIONS: list[Operation] = [
@@ -12,6 +12,7 @@ OPERATIONS: list[Operation] = [
     *quantize.OPERATIONS,
     *pack.OPERATIONS,
     *softmax.OPERATIONS,
+    *structured.OPERATIONS,
     *torch_ops.OPERATIONS,
 ]
 

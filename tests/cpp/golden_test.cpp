@@ -7,6 +7,7 @@
 #include <fstream>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/cpu_level.h"
@@ -17,8 +18,10 @@
 #include "ops/prune_nm.h"
 #include "ops/prune_ranked.h"
 #include "ops/quantize.h"
+#include "ops/remove_units.h"
 #include "ops/select.h"
 #include "ops/softmax.h"
+#include "ops/structured.h"
 
 namespace {
 
@@ -75,6 +78,16 @@ class Matrix {
     return matrix;
   }
 
+  // Every floats() but those of the greatest exponent, which become 1.
+  static Matrix numbers(DType dtype, std::int64_t rows, std::int64_t cols, CounterSource& source) {
+    Matrix matrix = floats(dtype, rows, cols, source);
+    const auto [exponent_bits, mantissa_bits] = format_of(dtype);
+    const std::uint64_t top = (std::uint64_t{1} << exponent_bits) - 1;
+    for (std::int64_t i = 0; i < rows * cols; ++i)
+      if ((matrix.get(i) >> mantissa_bits & top) == top) matrix.set(i, (top >> 1) << mantissa_bits);
+    return matrix;
+  }
+
   static Matrix integers(DType dtype, std::int64_t rows, std::int64_t cols, int low, int high, CounterSource& source) {
     Matrix matrix(dtype, rows, cols);
     for (std::int64_t i = 0; i < rows * cols; ++i)
@@ -103,6 +116,12 @@ class Matrix {
   }
 
  private:
+  std::uint64_t get(std::int64_t index) const {
+    const auto size = static_cast<std::size_t>(item_size(dtype_));
+    std::uint64_t bits = 0;
+    std::memcpy(&bits, bytes_.data() + static_cast<std::size_t>(index) * size, size);
+    return bits;
+  }
   void set(std::int64_t index, std::uint64_t bits) {
     const auto size = static_cast<std::size_t>(item_size(dtype_));
     std::memcpy(bytes_.data() + static_cast<std::size_t>(index) * size, &bits, size);  // little-endian, as every level is
@@ -127,13 +146,14 @@ class Run {
       prune_by_criteria(dtype);
       quantize(dtype);
       softmax_at_temperatures(dtype);
+      structured(dtype);
     }
     pack();
   }
 
  private:
-  void keep(const char* op, DType dtype, std::uint64_t hash) {
-    hashes_[std::string(op) + " " + name_of(dtype) + " " + std::to_string(rows_) + "x" + std::to_string(cols_)] = hash;
+  void keep(const std::string& op, DType dtype, std::uint64_t hash) {
+    hashes_[op + " " + name_of(dtype) + " " + std::to_string(rows_) + "x" + std::to_string(cols_)] = hash;
   }
   Matrix floats(DType dtype) {
     CounterSource source;
@@ -217,6 +237,43 @@ class Run {
     keep("softmax", dtype, out.hash());
     softmax(x.view(), 0.01, 1, out.view());
     keep("softmax cold", dtype, out.hash());
+  }
+
+  // Numbers alone, since an infinity would take over its unit.
+  void structured(DType dtype) {
+    CounterSource source;
+    Matrix w = Matrix::numbers(dtype, rows_, cols_, source), gradient = Matrix::numbers(dtype, rows_, cols_, source);
+    const View gradient_view = gradient.view();
+    const std::pair<const char*, UnitCriterion> criteria[] = {
+        {"l1", UnitCriterion::kL1}, {"l2", UnitCriterion::kL2}, {"max", UnitCriterion::kMax}, {"taylor", UnitCriterion::kTaylor}};
+    for (const int axis : {0, 1}) {
+      const std::string along = " axis " + std::to_string(axis);
+      Matrix scores(DType::kFloat64, 1, axis ? cols_ : rows_);
+      for (const auto& [name, criterion] : criteria) {
+        const View* with = criterion == UnitCriterion::kTaylor ? &gradient_view : nullptr;
+        score_units(w.view(), criterion, axis, 1, with, vector_of(scores.view()));
+        keep("score_units " + std::string(name) + along, dtype, scores.hash());
+      }
+      remove(dtype, w, axis, scores);
+    }
+  }
+
+  void remove(DType dtype, Matrix& w, int axis, Matrix& scores) {
+    const std::int64_t units = axis ? cols_ : rows_, kept = units - count_to_prune(0.5, units);
+    Matrix stays(DType::kBool, 1, units), smaller(dtype, axis ? rows_ : kept, axis ? kept : cols_);
+    select_units(vector_of(scores.view()), 0.5, 1, vector_of(stays.view()));
+    keep("select_units axis " + std::to_string(axis), dtype, stays.hash());
+    const View from = w.view(), to = smaller.view();
+    const UnitAxis units_axis{axis, 1};
+    remove_units({&from, 1}, vector_of(stays.view()), {&units_axis, 1}, {&to, 1});
+    keep("remove_units axis " + std::to_string(axis), dtype, smaller.hash());
+  }
+
+  static View vector_of(View row) {
+    row.ndim = 1;
+    row.shape[0] = row.shape[1];
+    row.stride_bytes[0] = row.stride_bytes[1];
+    return row;
   }
 
   void pack() {
