@@ -38,8 +38,14 @@ struct Moved {
   std::int64_t from_stride, to_stride;
 };
 
-template <std::size_t kBytes>
-void move_items(const Moved& units, std::byte* to) {
+// Units in a local copy: what is written through bytes might else be taken for a part of it, and read again each time.
+template <std::int64_t kBytes>
+void move_items(const Moved units, std::byte* to) {
+  if (units.from_stride == kBytes && units.to_stride == kBytes) {  // columns of a matrix
+    for (const std::int64_t* unit = units.begin; unit != units.end; ++unit, to += kBytes)
+      std::memcpy(to, units.from + *unit * kBytes, kBytes);
+    return;
+  }
   for (const std::int64_t* unit = units.begin; unit != units.end; ++unit, to += units.to_stride)
     std::memcpy(to, units.from + *unit * units.from_stride, kBytes);
 }

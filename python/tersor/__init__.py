@@ -1,7 +1,7 @@
 """tersor: the primitive operations of model compression, at the speed of memory.
 
-Arrays of NumPy, torch, JAX, CuPy and whatever else speaks DLPack go in; the same kind comes out. Every function takes
-``out=``. ``import tersor.torch`` registers the functions as torch operators.
+Arrays of NumPy, torch, JAX, CuPy and whatever else speaks DLPack go in; the same kind comes out. Every function that makes
+an array of a known size takes ``out=``. ``import tersor.torch`` registers the functions as torch operators.
 """
 
 from tersor.bitmask import pack_mask, unpack_mask
