@@ -63,6 +63,8 @@ def any_plain_float(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple
 
 def two_floats(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
     return any_float(source, shape, dtype) + any_float(source, shape, dtype)
+
+
 def small_floats(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
     """Zeros and subnormals among them, nothing that takes over a sum."""
     values = special_values(dtype)

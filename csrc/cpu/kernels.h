@@ -197,15 +197,7 @@ const StructuredKernels& structured_kernels();
   extern const PackKernels pack_kernels;              \
   extern const SelectKernels select_kernels;          \
   extern const SoftmaxKernels softmax_kernels;        \
-#define TERSOR_DECLARE_LEVEL(level)                  \
-  namespace level {                                  \
-  extern const PruneKernels prune_kernels;           \
-  extern const BitmaskKernels bitmask_kernels;       \
-  extern const QuantizeKernels quantize_kernels;     \
-  extern const PackKernels pack_kernels;             \
-  extern const SelectKernels select_kernels;         \
-  extern const SoftmaxKernels softmax_kernels;       \
-  extern const StructuredKernels structured_kernels; \
+  extern const StructuredKernels structured_kernels;  \
   }
 #if defined(__aarch64__)
 TERSOR_DECLARE_LEVEL(neon)

@@ -1,13 +1,9 @@
 """tersor's functions as torch operators: ``import tersor.torch`` registers ``torch.ops.tersor.*``.
 
 They take and return tensors like the functions of the same names in ``tersor``, without ``out=``. torch.compile sees
-them as single operators and does not break the graph; autograd works through ``prune_*``, ``apply_mask`` and
-``softmax``. Those that give a number, such as ``count_nonzero``, give a tensor of no dimensions. Lists of tensors are
-for the functions of ``tersor`` alone.
-They take and return tensors like the functions of the same names in ``tersor``, without ``out=``. torch.compile sees them
-as single operators and does not break the graph; autograd works through ``prune_threshold``,
-``prune_magnitude``, ``apply_mask``, ``remove_units`` and ``softmax``. Those that give a number, such as ``count_nonzero``,
-give a tensor of no dimensions. Lists of tensors are for the functions of ``tersor`` alone.
+them as single operators and does not break the graph; autograd works through ``prune_*``, ``apply_mask``,
+``remove_units`` and ``softmax``. Those that give a number, such as ``count_nonzero``, give a tensor of no dimensions.
+Lists of tensors are for the functions of ``tersor`` alone.
 
 ``remove_channels`` makes whole modules smaller, and ``GroupImportance`` scores channels for Torch-Pruning.
 
@@ -21,10 +17,7 @@ Examples
 tensor([1., 0., 1.])
 """
 
-from tersor.torch import bitmask, pack, prune, prune_criteria, quantize, select, softmax
-
-__all__ = ["bitmask", "pack", "prune", "prune_criteria", "quantize", "select", "softmax"]
-from tersor.torch import bitmask, pack, prune, quantize, select, softmax, structured
+from tersor.torch import bitmask, pack, prune, prune_criteria, quantize, select, softmax, structured
 from tersor.torch.structured import GroupImportance, remove_channels
 
 __all__ = [
@@ -32,6 +25,7 @@ __all__ = [
     "bitmask",
     "pack",
     "prune",
+    "prune_criteria",
     "quantize",
     "remove_channels",
     "select",
