@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import tersor
-from layouts import FLOATS, Array, canonical_nan, random_values, spec, special_values
+from layouts import FLOATS, Array, canonical_nan, finite_special_values, random_values, spec, special_values
 from tersor import _core
 
 Shape = tuple[int, ...]
@@ -102,6 +102,11 @@ def codes_and_scale(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple
     return source.integers(shape, -128, 128, np.int8), source.floats(scale_shape, scale_dtype, special_values(scale_dtype))
 
 
+def modest_numbers(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    values = finite_special_values(dtype)
+    return (source.floats(shape, dtype, values[np.abs(values) < 4]),)
+
+
 def mask_alone(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
     return (source.integers(shape, 0, 2, np.uint8).view(np.bool_),)
 
@@ -159,6 +164,31 @@ def as_tuple(result: Any) -> tuple[Any, ...]:
 
 def unpacked_nibbles(p: Array, shape: Shape, **_: Any) -> Array:
     return spec.unpack_int4(p, shape[-1]) if p.size else np.zeros(shape, np.int8)
+
+
+def written(result: Any, out: Any) -> Any:
+    """For functions without out=: the result, copied to one that a test asks for."""
+    if out is None:
+        return result
+    out[...] = result
+    return out
+
+
+# Even ones, and some apart: infinite, equal, subnormal in narrow dtypes, between two numbers of a dtype.
+EVEN_EDGES = np.linspace(-2, 2, 33)
+UNEVEN_EDGES = np.array([-np.inf, -1e5, -1, -1, -1e-40, 0, 1e-320, 1e-7, 0.1, 0.5, 0.5 + 2**-30, 1, 1.5, 3, 3, np.inf])
+
+
+def entropy_on_one_thread(x: Array, **_: Any) -> Array:
+    """Logarithms are specified to a tolerance (test_nats.py); what must be the same everywhere is what the lowest
+    level gives."""
+    level, count = tersor.cpu_level(), tersor.get_num_threads()
+    _core.set_cpu_level(_core.cpu_levels()[0])
+    tersor.set_num_threads(1)
+    result = tersor.entropy(np.array(x, order="C"), 6, axis=-1)
+    _core.set_cpu_level(level)
+    tersor.set_num_threads(count)
+    return np.asarray(result)
 
 
 def softmax_on_one_thread(x: Array, **_: Any) -> Array:
@@ -382,6 +412,31 @@ OPERATIONS = [
         least_ndim=1,
         call=lambda x, out, **_: tersor.softmax(x, 0.7, out=out),
         expect=softmax_on_one_thread,
+    ),
+    Operation(
+        "histogram",
+        "information",
+        any_float,
+        whole=True,
+        call=lambda x, out, **_: written(tersor.histogram(x, EVEN_EDGES)[0], out),
+        expect=lambda x, **_: spec.histogram(x, EVEN_EDGES),
+    ),
+    Operation(
+        "histogram uneven",
+        "information",
+        any_float,
+        whole=True,
+        call=lambda x, out, **_: written(tersor.histogram(x, UNEVEN_EDGES)[0], out),
+        expect=lambda x, **_: spec.histogram(x, UNEVEN_EDGES),
+    ),
+    Operation(
+        "entropy",
+        "information",
+        modest_numbers,
+        whole=True,
+        least_ndim=1,
+        call=lambda x, out, **_: written(tersor.entropy(x, 6, axis=-1), out),
+        expect=entropy_on_one_thread,
     ),
 ]
 

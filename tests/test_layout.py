@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = (".py", ".pyi", ".cpp", ".h", ".cu", ".cuh", ".cmake")
-FAMILIES = ("prune", "select", "bitmask", "quantize", "pack", "softmax", "structured")
+FAMILIES = ("prune", "select", "bitmask", "quantize", "pack", "softmax", "structured", "information")
 
 HARD_LIMIT = 800
 SOFT_LIMIT = 500

@@ -88,6 +88,24 @@ def calls(dtype: Any = torch.float32, requires_grad: bool = False) -> dict[str, 
         "quantize_int8 columns": (ops.quantize_int8.default, (w, 0)),
         "dequantize_int8": (ops.dequantize_int8.default, (int8_codes(5, 33), scale)),
         "dequantize_int8 to a dtype": (ops.dequantize_int8.default, (int8_codes(5, 33), scale, dtype)),
+        "histogram": (ops.histogram.default, (w, 7)),
+        "histogram range": (ops.histogram.default, (w, 7, [-1.0, 1.0])),
+        "histogram2d": (ops.histogram2d.default, (w, w.detach() * 2, 4, "quantile")),
+        "entropy": (ops.entropy.default, (w, 7)),
+        "entropy columns": (ops.entropy.default, (w, 7, 0)),
+        "mutual_information": (ops.mutual_information.default, (w, int8_codes(5, low=0, high=2), 3)),
+        "mutual_information rows": (ops.mutual_information.default, (w[:, 0], w.detach()[:, 1], 3)),
+        "divergence": (ops.divergence.default, (torch.softmax(w, 1).detach()[0], torch.full((33,), 1 / 33))),
+        "distribution_entropy": (ops.distribution_entropy.default, (torch.full((16,), 1 / 16, dtype=dtype),)),
+        "mask_information": (ops.mask_information.default, (w, normal(7, 33), 0.4, None, 4, "uniform", 1)),
+        "mask_information packed": (
+            ops.mask_information.default,
+            (w, normal(7, 33), 0.4, int8_codes(7, low=0, high=2), 4, "quantile", 1, True),
+        ),
+        "prune_information": (
+            ops.prune_information.default,
+            (w, normal(7, 33), 0.4, int8_codes(7, low=0, high=2), 4, "uniform", 1),
+        ),
         "softmax": (ops.softmax.default, (w, 0.7)),
         "softmax columns": (ops.softmax.default, (w, 0.7, 0)),
         "softmax by rows": (ops.softmax.rows, (w, rows)),
@@ -117,6 +135,7 @@ DIFFERENTIABLE = {
     "apply_mask packed",
     "remove_units",
     "remove_units columns",
+    "prune_information",
     "softmax",
     "softmax columns",
     "softmax by rows",
@@ -138,6 +157,18 @@ def plain_call(name: str, arguments: tuple[Any, ...]) -> Any:
             "remove": ("axis", "group_size"),
         }
         return function(*arguments[:2], **dict(zip(keywords[name.split("_")[0]], arguments[2:], strict=False)))
+    if name.startswith("histogram"):
+        keywords = ("kind",) if "2d" in name else ("range", "kind")
+        count = 3 if "2d" in name else 2
+        return function(*arguments[:count], **dict(zip(keywords, arguments[count:], strict=False)))
+    if name.split()[0] == "entropy":
+        found = function(arguments[0], arguments[1], axis=arguments[2] if len(arguments) > 2 else None)
+        return found if len(arguments) > 2 else torch.tensor(found, dtype=torch.float64)
+    if "_information" in name and "mutual" not in name:
+        return function(*arguments[:4], **dict(zip(("bins", "kind", "axis", "packed"), arguments[4:], strict=False)))
+    if name.split()[0] in ("mutual_information", "divergence", "distribution_entropy"):
+        found = function(*arguments)
+        return torch.tensor(found, dtype=torch.float64) if isinstance(found, float) else found
     if name.startswith("softmax"):
         return function(arguments[0], arguments[1], axis=arguments[2] if len(arguments) > 2 else -1)
     if name == "quantize_int8 columns":

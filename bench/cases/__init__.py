@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.cases import bitmask, pack, prune, quantize, select, softmax, structured, torch_ops
+from bench.cases import bitmask, information, pack, prune, quantize, select, softmax, structured, torch_ops
 from bench.operation import Case, Operation
 
 OPERATIONS: list[Operation] = [
@@ -13,6 +13,7 @@ OPERATIONS: list[Operation] = [
     *pack.OPERATIONS,
     *softmax.OPERATIONS,
     *structured.OPERATIONS,
+    *information.OPERATIONS,
     *torch_ops.OPERATIONS,
 ]
 

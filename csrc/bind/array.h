@@ -17,7 +17,9 @@ namespace tersor::bind {
 
 namespace py = pybind11;
 
-enum class Use : std::uint8_t { kInput, kOutput };
+// Counts and labels are the arguments that may be int64.
+enum class Use : std::uint8_t { kInput, kOutput, kLabels, kCounts };
+constexpr bool is_output(Use use) noexcept { return use == Use::kOutput || use == Use::kCounts; }
 
 // An argument of an op for the length of the call. Needs the GIL at both ends of its life, and the object to outlive it.
 class ArrayArg {

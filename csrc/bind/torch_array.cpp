@@ -109,7 +109,7 @@ bool ArrayArg::read_torch(py::handle object, Use use) {
     raise_type_error_from(cause, std::string(view_.name) + " is a torch tensor whose memory cannot be read as strided numbers");
   }
   view_.writable = true;
-  if (use == Use::kOutput) increment_version(*torch, object);
+  if (is_output(use)) increment_version(*torch, object);
   return true;
 }
 

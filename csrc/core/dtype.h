@@ -1,15 +1,17 @@
 #pragma once
-// The element types that tersor reads and writes, and what every layer may ask about them.
+// The element types that tersor reads and writes, and what every layer may ask about them. int64 is for counts and labels alone:
+// other arguments refuse it.
 
 #include <cstdint>
 
 namespace tersor {
 
-enum class DType : std::uint8_t { kFloat32, kFloat16, kBFloat16, kFloat64, kInt8, kUInt8, kBool };
+enum class DType : std::uint8_t { kFloat32, kFloat16, kBFloat16, kFloat64, kInt8, kUInt8, kBool, kInt64 };
 
 constexpr std::int64_t item_size(DType dtype) noexcept {
   switch (dtype) {
-    case DType::kFloat64: return 8;
+    case DType::kFloat64:
+    case DType::kInt64: return 8;
     case DType::kFloat32: return 4;
     case DType::kFloat16:
     case DType::kBFloat16: return 2;
@@ -28,6 +30,7 @@ constexpr const char* name_of(DType dtype) noexcept {
     case DType::kInt8: return "int8";
     case DType::kUInt8: return "uint8";
     case DType::kBool: return "bool";
+    case DType::kInt64: return "int64";
   }
   return "unknown";
 }

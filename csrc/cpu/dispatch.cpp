@@ -30,5 +30,6 @@ const PackKernels& pack_kernels() { return active<PackKernels>(TERSOR_LEVEL_TABL
 const SelectKernels& select_kernels() { return active<SelectKernels>(TERSOR_LEVEL_TABLES(select_kernels)); }
 const SoftmaxKernels& softmax_kernels() { return active<SoftmaxKernels>(TERSOR_LEVEL_TABLES(softmax_kernels)); }
 const StructuredKernels& structured_kernels() { return active<StructuredKernels>(TERSOR_LEVEL_TABLES(structured_kernels)); }
+const InformationKernels& information_kernels() { return active<InformationKernels>(TERSOR_LEVEL_TABLES(information_kernels)); }
 
 }  // namespace tersor::cpu

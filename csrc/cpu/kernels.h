@@ -176,6 +176,38 @@ struct StructuredKernels {
   Criterion l1, l2, max, taylor;
 };
 
+// Where a number lies among thresholds t[0] <= t[1] <= ...: at slot s, how many of them are at most that number. A NaN lies above
+// all. A cell, round(min((x - origin) * scale, last_cell)), brackets the slot: numbers of a lesser cell are less, since no step
+// of that arithmetic reverses an order. So only the thresholds of the number's own cell are compared with it, whatever the
+// rounding.
+struct BinGrid {
+  double origin, scale, last_cell;  // numbers of the type of arithmetic
+  // How many thresholds lie in lesser cells; null where that is the cell's own number, and each cell has one threshold.
+  const std::uint32_t* first;
+  int steps;                    // of a binary search among the thresholds of one cell: there are less than 2**steps
+  const std::byte* thresholds;  // keys of the type of arithmetic, offset to unsigned; then 2**steps that no number reaches
+};
+
+// The least and the greatest key; NaN has the greatest of all.
+struct KeyRange {
+  std::int64_t least, most;
+};
+
+// Numbers that repeat wait for one another where they count in the same place: neighbours count in tables of their own.
+inline constexpr int kCountTables = 4;
+
+// Keys here are those of values, as in select, but of the type of arithmetic.
+struct InformationKernels {
+  using MeasureRange = KeyRange(ConstRows x, Extent extent) noexcept;
+  // Adds to kCountTables tables, one after the other, of table_slots each; with table_slots = 0 they are one.
+  using CountSlots = void(ConstRows x, Extent extent, const BinGrid& grid, std::uint32_t* tables,
+                          std::int64_t table_slots) noexcept;
+  using FindSlots = void(const std::byte* x, std::int64_t cols, const BinGrid& grid, std::uint32_t* slots) noexcept;
+  ByFloat<MeasureRange> measure_range;
+  ByFloat<CountSlots> count_slots;
+  ByFloat<FindSlots> find_slots;
+};
+
 // The tables of the level in use.
 const PruneKernels& prune_kernels();
 const PruneScoreKernels& prune_score_kernels();
@@ -186,18 +218,20 @@ const PackKernels& pack_kernels();
 const SelectKernels& select_kernels();
 const SoftmaxKernels& softmax_kernels();
 const StructuredKernels& structured_kernels();
+const InformationKernels& information_kernels();
 
-#define TERSOR_DECLARE_LEVEL(level)                   \
-  namespace level {                                   \
-  extern const PruneKernels prune_kernels;            \
-  extern const PruneScoreKernels prune_score_kernels; \
-  extern const PruneNmKernels prune_nm_kernels;       \
-  extern const BitmaskKernels bitmask_kernels;        \
-  extern const QuantizeKernels quantize_kernels;      \
-  extern const PackKernels pack_kernels;              \
-  extern const SelectKernels select_kernels;          \
-  extern const SoftmaxKernels softmax_kernels;        \
-  extern const StructuredKernels structured_kernels;  \
+#define TERSOR_DECLARE_LEVEL(level)                    \
+  namespace level {                                    \
+  extern const PruneKernels prune_kernels;             \
+  extern const PruneScoreKernels prune_score_kernels;  \
+  extern const PruneNmKernels prune_nm_kernels;        \
+  extern const BitmaskKernels bitmask_kernels;         \
+  extern const QuantizeKernels quantize_kernels;       \
+  extern const PackKernels pack_kernels;               \
+  extern const SelectKernels select_kernels;           \
+  extern const SoftmaxKernels softmax_kernels;         \
+  extern const StructuredKernels structured_kernels;   \
+  extern const InformationKernels information_kernels; \
   }
 #if defined(__aarch64__)
 TERSOR_DECLARE_LEVEL(neon)

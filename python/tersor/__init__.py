@@ -5,6 +5,16 @@ an array of a known size takes ``out=``. ``import tersor.torch`` registers the f
 """
 
 from tersor.bitmask import pack_mask, unpack_mask
+from tersor.information import (
+    distribution_entropy,
+    divergence,
+    entropy,
+    histogram,
+    histogram2d,
+    mask_information,
+    mutual_information,
+    prune_information,
+)
 from tersor.pack import pack_int4, unpack_int4
 from tersor.prune import (
     apply_mask,
@@ -45,11 +55,17 @@ __all__ = [
     "cpu_levels",
     "cubic_sparsity",
     "dequantize_int8",
+    "distribution_entropy",
+    "divergence",
+    "entropy",
     "get_num_threads",
+    "histogram",
+    "histogram2d",
     "kth_magnitude",
     "kth_value",
     "magnitude_threshold",
     "mask_blocks",
+    "mask_information",
     "mask_magnitude",
     "mask_mean",
     "mask_nm",
@@ -58,9 +74,11 @@ __all__ = [
     "mask_taylor",
     "mask_threshold",
     "mask_wanda",
+    "mutual_information",
     "pack_int4",
     "pack_mask",
     "prune_blocks",
+    "prune_information",
     "prune_magnitude",
     "prune_mean",
     "prune_nm",

@@ -19,7 +19,7 @@ _LEAST_ALIGNED_BYTES = 16384
 
 _FLOAT64 = np.dtype(np.float64)
 _NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
-    name: np.dtype(name) for name in ("float32", "float16", "float64", "int8", "uint8", "bool")
+    name: np.dtype(name) for name in ("float32", "float16", "float64", "int8", "uint8", "bool", "int64")
 }
 
 

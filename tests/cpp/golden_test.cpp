@@ -12,6 +12,8 @@
 
 #include "core/cpu_level.h"
 #include "ops/bitmask.h"
+#include "ops/distribution.h"
+#include "ops/information.h"
 #include "ops/pack.h"
 #include "ops/prune.h"
 #include "ops/prune_blocks.h"
@@ -22,6 +24,7 @@
 #include "ops/select.h"
 #include "ops/softmax.h"
 #include "ops/structured.h"
+#include "ops/unit_information.h"
 
 namespace {
 
@@ -108,6 +111,15 @@ class Matrix {
     return view;
   }
 
+  // The one row of a matrix that has no more.
+  View row() {
+    View view = this->view();
+    view.ndim = 1;
+    view.shape[0] = cols_;
+    view.stride_bytes[0] = item_size(dtype_);
+    return view;
+  }
+
   // FNV-1a over the bytes.
   std::uint64_t hash() const {
     std::uint64_t hash = 0xCBF29CE484222325u;
@@ -147,8 +159,10 @@ class Run {
       quantize(dtype);
       softmax_at_temperatures(dtype);
       structured(dtype);
+      information(dtype);
     }
     pack();
+    nats();
   }
 
  private:
@@ -274,6 +288,51 @@ class Run {
     row.shape[0] = row.shape[1];
     row.stride_bytes[0] = row.stride_bytes[1];
     return row;
+  }
+
+  // The columns as variables, the labels of their samples; the rows as units, whose activations are the columns.
+  void information(DType dtype) {
+    CounterSource source;
+    Matrix labels = Matrix::integers(DType::kUInt8, 1, rows_, 0, 5, source), x = floats(dtype), out(dtype, rows_, cols_);
+    Matrix counts(DType::kInt64, 1, 32), few_counts(DType::kInt64, 1, 5), scores(DType::kFloat64, 1, cols_);
+    const BinRule even{0, BinKind::kUniform, uniform_edges(-2, 2, 32, "edges")};
+    const std::vector<double> uneven = {-1.0, -0.1, 0.0, 0.0, 0.11, 1.0};
+    histogram(x.view(), even.edges, counts.row());
+    keep("histogram", dtype, counts.hash());
+    histogram(x.view(), uneven, few_counts.row());
+    keep("histogram uneven", dtype, few_counts.hash());
+    mutual_information(x.view(), labels.row(), even, scores.row());
+    keep("mutual_information", dtype, scores.hash());
+    entropy_rows(x.view(), 0, even, scores.row());
+    keep("entropy", dtype, scores.hash());
+    View activations = x.view();
+    std::swap(activations.shape[0], activations.shape[1]);
+    std::swap(activations.stride_bytes[0], activations.stride_bytes[1]);
+    prune_information(x.view(), activations, nullptr, even, 0.5, 0, out.view());
+    keep("prune_information", dtype, out.hash());
+  }
+
+  void nats() {
+    CounterSource source;
+    std::vector<double> p(static_cast<std::size_t>(rows_ * cols_)), q(p.size());
+    for (std::vector<double>* shares : {&p, &q}) {
+      double sum = 0;
+      for (double& share : *shares) sum += share = static_cast<double>(source.next() >> 44);
+      for (double& share : *shares) share /= sum;
+    }
+    View views[2];
+    for (int i = 0; i < 2; ++i) {
+      views[i].data = reinterpret_cast<std::byte*>((i ? q : p).data());
+      views[i].dtype = DType::kFloat64;
+      views[i].ndim = 1;
+      views[i].shape[0] = rows_ * cols_;
+      views[i].stride_bytes[0] = sizeof(double);
+    }
+    const double found[] = {divergence(views[0], views[1]), distribution_entropy(views[0])};
+    std::uint64_t patterns[2];
+    std::memcpy(patterns, found, sizeof patterns);
+    keep("divergence", DType::kFloat64, patterns[0]);
+    keep("distribution_entropy", DType::kFloat64, patterns[1]);
   }
 
   void pack() {

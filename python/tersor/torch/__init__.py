@@ -17,12 +17,13 @@ Examples
 tensor([1., 0., 1.])
 """
 
-from tersor.torch import bitmask, pack, prune, prune_criteria, quantize, select, softmax, structured
+from tersor.torch import bitmask, information, pack, prune, prune_criteria, quantize, select, softmax, structured
 from tersor.torch.structured import GroupImportance, remove_channels
 
 __all__ = [
     "GroupImportance",
     "bitmask",
+    "information",
     "pack",
     "prune",
     "prune_criteria",
