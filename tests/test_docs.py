@@ -90,7 +90,7 @@ def test_documented(name: str) -> None:
 
 def test_all_is_sorted_and_complete() -> None:
     assert list(tersor.__all__) == PUBLIC
-    visible = {name for name, value in vars(tersor).items() if inspect.isfunction(value)}
+    visible = {name for name, value in vars(tersor).items() if inspect.isfunction(value) or inspect.isclass(value)}
     assert visible == set(PUBLIC)
 
 

@@ -219,6 +219,8 @@ def test_python_modules_import_only_downwards() -> None:
         own = {name for name in imported if name.startswith("tersor")}
         assert all(name == "tersor" or name.startswith("tersor._") for name in own), name_of(path)
         assert not imported & {"torch", "ml_dtypes", "jax", "cupy", "tensorflow"}, name_of(path)
+        assert own <= {"tersor", "tersor._core", "tersor._arguments", "tersor._outputs", "tersor._bitmask_tensor"}, family
+        assert not imported & {"torch", "ml_dtypes", "jax", "cupy", "tensorflow"}, family
 
 
 # --- what an import brings in ----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ Arrays of NumPy, torch, JAX, CuPy and whatever else speaks DLPack go in; the sam
 an array of a known size takes ``out=``. ``import tersor.torch`` registers the functions as torch operators.
 """
 
+from tersor._bitmask_tensor import BitmaskTensor
 from tersor.bitmask import pack_mask, unpack_mask
 from tersor.information import (
     distribution_entropy,
@@ -49,6 +50,7 @@ from tersor.structured import remove_units, score_units, score_units_by_loss, se
 __version__ = "0.1.0"
 
 __all__ = [
+    "BitmaskTensor",
     "apply_mask",
     "count_nonzero",
     "cpu_level",

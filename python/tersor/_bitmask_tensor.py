@@ -1,0 +1,76 @@
+"""What ``compress_bitmask`` gives and what computes on it takes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BitmaskTensor:
+    """A sparse array as its nonzero entries and one bit an entry: the sparse-bitmask format of compressed-tensors.
+
+    The arrays are of the caller's kind (NumPy, torch or another), on one device. A row is one of the last axis; all
+    leading axes together number the rows in C order. ``BitmaskTensor(values, bits, row_offsets, shape)`` takes arrays
+    that exist, from a file for instance, and does not look into them; what reads the tensor checks that they fit.
+
+    Parameters
+    ----------
+    values : array of shape (nonzeros,)
+        The nonzero entries in C order, of the dtype of the dense array.
+    bits : uint8 array of shape (rows, ceil(cols / 8))
+        Where they stand: least significant bit first, each row padded with 0 to whole bytes.
+    row_offsets : int64 array of shape (rows,)
+        How many values stand before each row's first.
+    shape : tuple of int
+        Of the dense array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tersor
+    >>> t = tersor.BitmaskTensor(np.float32([3, 4]), np.uint8([[2], [1]]), np.int64([0, 1]), (2, 2))
+    >>> t
+    BitmaskTensor(shape=(2, 2), dtype=float32, nonzeros=2, sparsity=0.5, nbytes=26)
+    """
+
+    values: Any
+    bits: Any
+    row_offsets: Any
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(length) for length in self.shape))
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the entries, as the framework of ``values`` has it."""
+        return self.values.dtype
+
+    @property
+    def size(self) -> int:
+        """Entries of the dense array."""
+        return math.prod(self.shape)
+
+    @property
+    def nonzeros(self) -> int:
+        """Entries that are stored."""
+        return int(self.values.shape[0])
+
+    @property
+    def sparsity(self) -> float:
+        """Entries that are not stored / all entries; 0.0 for an empty array."""
+        return (self.size - self.nonzeros) / self.size if self.size else 0.0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the three arrays together."""
+        return int(self.values.nbytes + self.bits.nbytes + self.row_offsets.nbytes)
+
+    def __repr__(self) -> str:
+        dtype = str(self.dtype).rpartition(".")[2]  # torch calls its own "torch.float32"
+        return (
+            f"BitmaskTensor(shape={self.shape}, dtype={dtype}, nonzeros={self.nonzeros}, "
+            f"sparsity={self.sparsity:.4g}, nbytes={self.nbytes})"
+        )
