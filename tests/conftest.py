@@ -81,6 +81,12 @@ ROW_SUM_TOLERANCE = 1e-6
 QUANTIZE_STEP_TOLERANCE = {"float32": 0.5 + 2 * 2.0**-17, "float64": 0.5 + 2 * 2.0**-46}
 
 
+def matmul_roundings(cols: int) -> int:
+    """How many roundings the product of a weight goes through in matmul_bitmask, at most: 64 steps of a lane within its
+    block of 1,024 columns, as many additions as there are blocks less one (the first is added to 0), 4 of the tree."""
+    return 64 + (-(-cols // 1024) - 1) + 4
+
+
 # --- settings: what may not change a bit -----------------------------------------------------------------------------
 
 

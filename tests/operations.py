@@ -3,6 +3,7 @@ all of them, such as the same bits everywhere, walk this table."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import tersor
 from layouts import FLOATS, Array, canonical_nan, finite_special_values, random_values, spec, special_values
-from tersor import _core
+from tersor import BitmaskTensor, _core
 
 Shape = tuple[int, ...]
 
@@ -122,6 +123,27 @@ def bytes_of(items_a_byte: int) -> Callable[..., tuple[Array, ...]]:
     return inputs
 
 
+def rows_to_multiply(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    values = finite_special_values(dtype)
+    return (source.floats(shape, dtype, values[np.abs(values) <= 4]),)
+
+
+@functools.lru_cache(maxsize=4)
+def bitmask_weight(cols: int, dtype: np.dtype[Any], rows: int = 13) -> BitmaskTensor:
+    """Sixteenths from -1 to 1, half of the entries zero; by integer arithmetic, so that it is the same everywhere."""
+    words = np.arange(1, rows * cols + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    words = (words ^ (words >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+    sixteenths = (words >> np.uint64(33)).astype(np.int64) % 33 - 16
+    w = np.where(words >> np.uint64(63), sixteenths / 16, 0).astype(dtype).reshape(rows, cols)
+    return as_bitmask(w)
+
+
+def as_bitmask(w: Array) -> BitmaskTensor:
+    kept = w != 0
+    offsets = np.cumsum(kept.sum(1)) - kept.sum(1)
+    return BitmaskTensor(w[kept], spec.pack_mask(kept), offsets.astype(np.int64), w.shape)
+
+
 # --- the table -------------------------------------------------------------------------------------------------------
 
 
@@ -194,12 +216,22 @@ def entropy_on_one_thread(x: Array, **_: Any) -> Array:
 def softmax_on_one_thread(x: Array, **_: Any) -> Array:
     """softmax is specified to a tolerance (test_softmax.py); what must be the same everywhere is what the lowest level
     gives."""
+
+
+def on_one_thread(call: Callable[[Array], Array], x: Array) -> Array:
+    """softmax and matmul_bitmask are specified to a tolerance (test_softmax.py, test_matmul.py); what must be the same
+    everywhere is what the lowest level gives."""
     level, count = tersor.cpu_level(), tersor.get_num_threads()
     _core.set_cpu_level(_core.cpu_levels()[0])
     tersor.set_num_threads(1)
-    result = tersor.softmax(np.array(x, order="C"), 0.7)
+    result = call(np.array(x, order="C"))
     _core.set_cpu_level(level)
     tersor.set_num_threads(count)
+    return result
+
+
+def multiply(x: Array, out: Any = None) -> Array:
+    result: Array = tersor.matmul_bitmask(x, bitmask_weight(x.shape[-1], x.dtype), out=out)
     return result
 
 
@@ -411,7 +443,15 @@ OPERATIONS = [
         in_place=True,
         least_ndim=1,
         call=lambda x, out, **_: tersor.softmax(x, 0.7, out=out),
-        expect=softmax_on_one_thread,
+        expect=lambda x, **_: on_one_thread(lambda x: tersor.softmax(x, 0.7), x),
+    ),
+    Operation(
+        "matmul_bitmask",
+        "matmul",
+        rows_to_multiply,
+        least_ndim=1,
+        call=lambda x, out, **_: multiply(x, out),
+        expect=lambda x, **_: on_one_thread(multiply, x),
     ),
     Operation(
         "histogram",

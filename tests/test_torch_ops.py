@@ -36,6 +36,12 @@ def int8_codes(*shape: int, low: int = -128, high: int = 127) -> Any:
     return torch.from_numpy(np.random.default_rng(0).integers(low, high + 1, shape, np.int8))
 
 
+def bitmask_parts(rows: int, cols: int, dtype: Any) -> tuple[Any, Any, Any]:
+    mask = bool_mask(rows, cols)
+    counts = mask.sum(1)
+    return normal(rows, cols, dtype=dtype)[mask], tersor.pack_mask(mask), counts.cumsum(0) - counts
+
+
 def calls(dtype: Any = torch.float32, requires_grad: bool = False) -> dict[str, tuple[Any, tuple[Any, ...]]]:
     """Every overload of every operator, and arguments to call it with."""
     w = normal(5, 33, dtype=dtype, requires_grad=requires_grad)
@@ -112,6 +118,7 @@ def calls(dtype: Any = torch.float32, requires_grad: bool = False) -> dict[str, 
         "pack_mask": (ops.pack_mask.default, (bool_mask(5, 33),)),
         "unpack_mask": (ops.unpack_mask.default, (packed, 33)),
         "pack_int4": (ops.pack_int4.default, (int8_codes(5, 33, low=-8, high=7),)),
+        "matmul_bitmask": (ops.matmul_bitmask.default, (w, *bitmask_parts(7, 33, dtype), 7, 33)),
         "unpack_int4": (ops.unpack_int4.default, (int8_codes(5, 17).view(torch.uint8), 33)),
     }
 
@@ -120,6 +127,7 @@ NAMES = list(calls())
 WITHOUT_FLOATS = {"pack_mask", "unpack_mask", "pack_int4", "unpack_int4"}
 STEP_FUNCTIONS = {"round_fixed", "quantize_int8", "quantize_int8 columns"}
 DIFFERENTIABLE = {
+    "matmul_bitmask",
     "prune_threshold",
     "prune_magnitude",
     "prune_magnitude column",
@@ -171,6 +179,8 @@ def plain_call(name: str, arguments: tuple[Any, ...]) -> Any:
         return torch.tensor(found, dtype=torch.float64) if isinstance(found, float) else found
     if name.startswith("softmax"):
         return function(arguments[0], arguments[1], axis=arguments[2] if len(arguments) > 2 else -1)
+    if name == "matmul_bitmask":
+        return function(arguments[0], tersor.BitmaskTensor(*arguments[1:4], arguments[4:]))
     if name == "quantize_int8 columns":
         return function(arguments[0], axis=arguments[1])
     if name == "dequantize_int8 to a dtype":
@@ -200,6 +210,7 @@ def test_every_function_has_its_operator() -> None:
         "sparsity",
         "cubic_sparsity",
         "score_units_by_loss",  # calls Python
+        "BitmaskTensor",
     }
     assert {name.split()[0] for name in NAMES} == functions
     for name in functions:
@@ -317,6 +328,18 @@ class TestGradients:
         x = normal(4, 9, dtype=torch.float64, requires_grad=True)
         temperature = (normal(*shape, dtype=torch.float64).abs() + 0.5).requires_grad_()
         assert torch.autograd.gradcheck(lambda x, t: ops.softmax(x, t, axis), (x, temperature))
+
+    def test_matmul_bitmask(self) -> None:
+        x = normal(4, 33, dtype=torch.float64, requires_grad=True)
+        parts = bitmask_parts(7, 33, torch.float64)
+        assert torch.autograd.gradcheck(lambda x: ops.matmul_bitmask(x, *parts, 7, 33), (x,))
+        assert torch.autograd.gradgradcheck(lambda x: ops.matmul_bitmask(x, *parts, 7, 33), (x,))
+
+    def test_matmul_bitmask_has_none_in_values(self) -> None:
+        values, bits, offsets = bitmask_parts(7, 33, torch.float32)
+        y = ops.matmul_bitmask(normal(4, 33), values.requires_grad_(), bits, offsets, 7, 33)
+        with pytest.raises(NotImplementedError, match=r"tersor::matmul_bitmask has no gradient in values.*detach"):
+            y.sum().backward()
 
     def test_softmax_like_torch(self) -> None:
         for dtype in FLOATS:

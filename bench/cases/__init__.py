@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.cases import bitmask, information, pack, prune, quantize, select, softmax, structured, torch_ops
+from bench.cases import bitmask, information, matmul, pack, prune, quantize, select, softmax, structured, torch_ops
 from bench.operation import Case, Operation
 
 OPERATIONS: list[Operation] = [
@@ -14,6 +14,7 @@ OPERATIONS: list[Operation] = [
     *softmax.OPERATIONS,
     *structured.OPERATIONS,
     *information.OPERATIONS,
+    *matmul.OPERATIONS,
     *torch_ops.OPERATIONS,
 ]
 

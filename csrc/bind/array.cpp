@@ -25,13 +25,15 @@ std::atomic<int> bfloat16_number{-1};
 constexpr char kSwappedOrder = std::endian::native == std::endian::little ? '>' : '<';
 
 // NumPy's type numbers are part of its ABI: NPY_BOOL, NPY_BYTE and so on. NPY_LONG has 64 bits on Linux.
-constexpr int kInt64Number = 7;
 std::optional<DType> dtype_from_number(int number) noexcept {
   switch (number) {
     case 0: return DType::kBool;
     case 1: return DType::kInt8;
     case 2: return DType::kUInt8;
-    case kInt64Number: return DType::kInt64;
+    case 3: return DType::kInt16;
+    case 5: return DType::kInt32;
+    case 7:  // NPY_LONG, which has 64 bits on Linux, and NPY_LONGLONG
+    case 9: return DType::kInt64;
     case 11: return DType::kFloat32;
     case 12: return DType::kFloat64;
     case 23: return DType::kFloat16;
@@ -102,8 +104,8 @@ ArrayArg::ArrayArg(py::handle object, const char* name, Use use) {
   if (!read_numpy(object) && !read_torch(object, use) && !read_dlpack(object))
     throw TypeError(std::string(name) + " must be a NumPy array, a torch tensor or another DLPack array, not " + type_name(object) +
                     "; convert it with numpy.asarray(" + name + ")");
-  if (view_.dtype == DType::kInt64 && use != Use::kLabels && use != Use::kCounts)
-    throw_unread_dtype(name, "int64", "convert it to one of them (" + std::string(name) + ".astype in NumPy)");
+  if (is_index(view_.dtype) && !takes_indices(use))
+    throw_unread_dtype(name, name_of(view_.dtype), "convert it to one of them, with " + std::string(name) + ".astype in NumPy");
   if (!is_output(use)) return;
   if (!view_.writable) throw ValueError(std::string(name) + " is read-only, so no result can be written to it");
   if (overlaps_itself(view_))

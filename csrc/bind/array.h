@@ -17,9 +17,10 @@ namespace tersor::bind {
 
 namespace py = pybind11;
 
-// Counts and labels are the arguments that may be int64.
-enum class Use : std::uint8_t { kInput, kOutput, kLabels, kCounts };
-constexpr bool is_output(Use use) noexcept { return use == Use::kOutput || use == Use::kCounts; }
+// Indices, row offsets among them, may be of integers that no other argument may have.
+enum class Use : std::uint8_t { kInput, kOutput, kIndices, kIndicesOutput };
+constexpr bool is_output(Use use) noexcept { return use == Use::kOutput || use == Use::kIndicesOutput; }
+constexpr bool takes_indices(Use use) noexcept { return use == Use::kIndices || use == Use::kIndicesOutput; }
 
 // An argument of an op for the length of the call. Needs the GIL at both ends of its life, and the object to outlive it.
 class ArrayArg {

@@ -20,6 +20,8 @@ std::optional<DType> dtype_from_dlpack(dlpack::DataType from) noexcept {
     case dlpack::kFloat << 8 | 64: return DType::kFloat64;
     case dlpack::kBfloat << 8 | 16: return DType::kBFloat16;
     case dlpack::kInt << 8 | 8: return DType::kInt8;
+    case dlpack::kInt << 8 | 16: return DType::kInt16;
+    case dlpack::kInt << 8 | 32: return DType::kInt32;
     case dlpack::kInt << 8 | 64: return DType::kInt64;
     case dlpack::kUInt << 8 | 8: return DType::kUInt8;
     case dlpack::kBool << 8 | 8: return DType::kBool;

@@ -17,6 +17,7 @@ void bind_select(py::module_& module);
 void bind_softmax(py::module_& module);
 void bind_structured(py::module_& module);
 void bind_information(py::module_& module);
+void bind_matmul(py::module_& module);
 void bind_runtime(py::module_& module);
 
 }  // namespace tersor::bind

@@ -62,13 +62,13 @@ void bound_uniform_edges(py::handle low, py::handle high, py::handle edges) {
 }
 
 void bound_histogram(py::handle x, py::handle edges, py::handle counts) {
-  const ArrayArg x_arg(x, "x"), counts_arg(counts, "counts", Use::kCounts);
+  const ArrayArg x_arg(x, "x"), counts_arg(counts, "counts", Use::kIndicesOutput);
   const std::vector<double> numbers = edges_argument(edges, "bins");
   run_op([&] { histogram(x_arg, numbers, counts_arg); }, x_arg, counts_arg);
 }
 
 void bound_histogram2d(py::handle x, py::handle y, py::handle x_edges, py::handle y_edges, py::handle counts) {
-  const ArrayArg x_arg(x, "x"), y_arg(y, "y"), counts_arg(counts, "counts", Use::kCounts);
+  const ArrayArg x_arg(x, "x"), y_arg(y, "y"), counts_arg(counts, "counts", Use::kIndicesOutput);
   const std::vector<double> x_numbers = edges_argument(x_edges, "bins"), y_numbers = edges_argument(y_edges, "bins");
   run_op([&] { histogram2d(x_arg, y_arg, x_numbers, y_numbers, counts_arg); }, x_arg, y_arg, counts_arg);
 }
@@ -87,7 +87,7 @@ void bound_entropy_rows(py::handle x, py::handle bins, py::handle kind, py::hand
 }
 
 void bound_mutual_information(py::handle x, py::handle y, py::handle bins, py::handle kind, py::handle out) {
-  const ArrayArg x_arg(x, "x"), y_arg(y, "y", Use::kLabels), out_arg(out, "out", Use::kOutput);
+  const ArrayArg x_arg(x, "x"), y_arg(y, "y", Use::kIndices), out_arg(out, "out", Use::kOutput);
   const BinRule rule = bins_argument(bins, kind);
   run_op([&] { mutual_information(x_arg, y_arg, rule, out_arg); }, x_arg, y_arg, out_arg);
 }
@@ -101,7 +101,7 @@ void prune_by_information(const ArrayArg& w, py::handle activations, py::handle 
                           py::handle kind, py::handle axis, const ArrayArg& out) {
   const ArrayArg activations_arg(activations, "activations");
   std::optional<ArrayArg> target_arg;
-  if (!target.is_none()) target_arg.emplace(target, "target", Use::kLabels);
+  if (!target.is_none()) target_arg.emplace(target, "target", Use::kIndices);
   const double share = number_argument(sparsity, "sparsity");
   const BinRule rule = bins_argument(bins, kind);
   const int along = axis_argument(axis, w);

@@ -20,5 +20,6 @@ PYBIND11_MODULE(_core, module, pybind11::multiple_interpreters::not_supported())
   bind_softmax(module);
   bind_structured(module);
   bind_information(module);
+  bind_matmul(module);
   bind_runtime(module);
 }

@@ -31,5 +31,6 @@ const SelectKernels& select_kernels() { return active<SelectKernels>(TERSOR_LEVE
 const SoftmaxKernels& softmax_kernels() { return active<SoftmaxKernels>(TERSOR_LEVEL_TABLES(softmax_kernels)); }
 const StructuredKernels& structured_kernels() { return active<StructuredKernels>(TERSOR_LEVEL_TABLES(structured_kernels)); }
 const InformationKernels& information_kernels() { return active<InformationKernels>(TERSOR_LEVEL_TABLES(information_kernels)); }
+const MatmulKernels& matmul_kernels() { return active<MatmulKernels>(TERSOR_LEVEL_TABLES(matmul_kernels)); }
 
 }  // namespace tersor::cpu

@@ -208,6 +208,37 @@ struct InformationKernels {
   ByFloat<FindSlots> find_slots;
 };
 
+// Rows of x go through a product up to kMatmulWidth at a time, so many rows of the weight side by side at most.
+inline constexpr int kMatmulWidth = 8;
+inline constexpr int kMatmulRows = 8;
+// Columns whose products a lane adds up before they join the row's sum.
+inline constexpr std::int64_t kMatmulBlock = 1024;
+// Columns of packed rows of x: whole words of bits.
+constexpr std::int64_t matmul_padded(std::int64_t cols) noexcept { return (cols + 63) / 64 * 64; }
+
+// Rows of a weight that is kept as bits, and as the items whose bit is set.
+struct BitmaskRows {
+  const std::byte* values;     // of all rows of the weight
+  std::int64_t value_count;    // likewise
+  const std::int64_t* starts;  // where the items of each row begin, and where those of the last one end
+  ConstRows bits;
+};
+
+struct MatmulKernels {
+  // Row `place` of a panel: `width` rows of x in the dtype of arithmetic take turns of 16 columns, and end with zeros.
+  using PackRow = void(const std::byte* x, std::int64_t cols, int width, int place, std::byte* panel) noexcept;
+  // Rows of w times a panel of 1, 2, 4 or 8 rows of x. The sums of a row of x are adjacent. Returns the first row whose bits are
+  // not as many as its values, or -1; reads no value that is not there.
+  using MultiplyBitmask = std::int64_t(const BitmaskRows& w, Extent extent, const std::byte* panel, int width,
+                                       std::byte* sums) noexcept;
+  using WriteSums = void(const std::byte* sums, std::byte* y, std::int64_t count) noexcept;
+  ByFloat<PackRow> pack_row;
+  PackRow& pack_row_float64;  // of float32 for float64 weights
+  ByFloat<MultiplyBitmask> multiply_bitmask;
+  ByFloat<WriteSums> write_sums;
+  WriteSums& write_sums_float64;
+};
+
 // The tables of the level in use.
 const PruneKernels& prune_kernels();
 const PruneScoreKernels& prune_score_kernels();
@@ -215,10 +246,11 @@ const PruneNmKernels& prune_nm_kernels();
 const BitmaskKernels& bitmask_kernels();
 const QuantizeKernels& quantize_kernels();
 const PackKernels& pack_kernels();
-const SelectKernels& select_kernels();
 const SoftmaxKernels& softmax_kernels();
+const SelectKernels& select_kernels();
 const StructuredKernels& structured_kernels();
 const InformationKernels& information_kernels();
+const MatmulKernels& matmul_kernels();
 
 #define TERSOR_DECLARE_LEVEL(level)                    \
   namespace level {                                    \
@@ -228,10 +260,11 @@ const InformationKernels& information_kernels();
   extern const BitmaskKernels bitmask_kernels;         \
   extern const QuantizeKernels quantize_kernels;       \
   extern const PackKernels pack_kernels;               \
-  extern const SelectKernels select_kernels;           \
   extern const SoftmaxKernels softmax_kernels;         \
+  extern const SelectKernels select_kernels;           \
   extern const StructuredKernels structured_kernels;   \
   extern const InformationKernels information_kernels; \
+  extern const MatmulKernels matmul_kernels;           \
   }
 #if defined(__aarch64__)
 TERSOR_DECLARE_LEVEL(neon)

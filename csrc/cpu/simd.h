@@ -306,6 +306,7 @@ TERSOR_INLINE T reduce_max(Lanes<T, N> lanes) noexcept {
 //                               lanes from p on                                           I16, I32, I64
 //   expand_load(p, bits)        the items from p on, in order, in the lanes whose bit is set, 0 in the others; touches no memory
 //                               beyond those items                                        any but I8
+//   expand_load_ahead(p, bits)  the same where 16 items from p on may be read: faster     U16, U32, U64
 //   load(p, Partial)            lanes that are not there are 0; the memory behind them is not touched      any
 //   store(p, a, Partial)
 //   fill_absent(a, Partial, x)  lanes that are not there become x

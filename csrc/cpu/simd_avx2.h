@@ -130,6 +130,52 @@ TERSOR_INLINE F32 lookup8(const float (&table)[8], U32 index) noexcept {
   return {{_mm256_permutevar8x32_ps(values, (__m256i)index.reg[0]), _mm256_permutevar8x32_ps(values, (__m256i)index.reg[1])}};
 }
 
+// For 8 bits, the item that each lane takes: so many bits are set below its own. A lane without an item has a negative number.
+struct ExpandTable {
+  std::int8_t item[256][8];
+};
+constexpr ExpandTable make_expand_table() noexcept {
+  ExpandTable table{};
+  for (int bits = 0; bits < 256; ++bits)
+    for (int lane = 0, items = 0; lane < 8; ++lane)
+      table.item[bits][lane] = static_cast<std::int8_t>(bits >> lane & 1 ? items++ : -128);
+  return table;
+}
+alignas(64) inline constexpr ExpandTable kExpandTable = make_expand_table();
+
+// Items by a permutation of 32-bit words; words whose index is negative become 0.
+TERSOR_INLINE __m256i permute_or_zero(__m256i items, __m256i index) noexcept {
+  return _mm256_andnot_si256(_mm256_srai_epi32(index, 31), _mm256_permutevar8x32_epi32(items, index));
+}
+TERSOR_INLINE __m256i expand_8(__m256i items, std::uint32_t bits) noexcept {
+  const __m128i index = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kExpandTable.item[bits]));
+  return permute_or_zero(items, _mm256_cvtepi8_epi32(index));
+}
+
+TERSOR_INLINE U32 expand_load_ahead(const std::uint32_t* from, std::uint32_t bits) noexcept {
+  const U32::Register first = load<8>(from).reg[0], second = load<8>(from + __builtin_popcount(bits & 0xff)).reg[0];
+  return {{(U32::Register)expand_8((__m256i)first, bits & 0xff), (U32::Register)expand_8((__m256i)second, bits >> 8)}};
+}
+TERSOR_INLINE U16 expand_load_ahead(const std::uint16_t* from, std::uint32_t bits) noexcept {
+  const auto first = load<8>(from), second = load<8>(from + __builtin_popcount(bits & 0xff));
+  return demote_u16({{(U32::Register)expand_8(_mm256_cvtepu16_epi32((__m128i)first.reg[0]), bits & 0xff),
+                      (U32::Register)expand_8(_mm256_cvtepu16_epi32((__m128i)second.reg[0]), bits >> 8)}});
+}
+TERSOR_INLINE U64 expand_load_ahead(const std::uint64_t* from, std::uint32_t bits) noexcept {
+  const __m256i high_word = _mm256_setr_epi32(0, 1, 0, 1, 0, 1, 0, 1);
+  U64 lanes;
+  for (int r = 0; r < 4; ++r) {
+    const std::uint32_t of_register = bits >> (4 * r) & 0xf;
+    std::int32_t items;
+    std::memcpy(&items, kExpandTable.item[of_register], sizeof items);
+    const __m256i item = _mm256_shuffle_epi32(_mm256_cvtepi8_epi64(_mm_cvtsi32_si128(items)), 0xa0);
+    const __m256i index = _mm256_add_epi32(_mm256_add_epi32(item, item), high_word);
+    lanes.reg[r] = (U64::Register)permute_or_zero((__m256i)load<4>(from).reg[0], index);
+    from += __builtin_popcount(of_register);
+  }
+  return lanes;
+}
+
 template <class T, int N>
 TERSOR_INLINE void stream(T* to, Lanes<T, N> lanes) noexcept {
   for (int r = 0; r < Lanes<T, N>::kRegisters; ++r) {

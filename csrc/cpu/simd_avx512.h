@@ -120,6 +120,23 @@ TERSOR_INLINE Lanes<T> expand_load(const T* from, std::uint32_t bits) noexcept {
   }
 }
 
+// A whole load, then an expansion within registers: the load that expands takes 1.1 to 1.3 times as long on Zen 4.
+template <class T>
+TERSOR_INLINE Lanes<T> expand_load_ahead(const T* from, std::uint32_t bits) noexcept {
+  Lanes<T> lanes = load(from);
+  if constexpr (sizeof(T) == 2) {
+    lanes.reg[0] = (typename Lanes<T>::Register)_mm256_maskz_expand_epi16(static_cast<__mmask16>(bits), (__m256i)lanes.reg[0]);
+  } else if constexpr (sizeof(T) == 4) {
+    lanes.reg[0] = (typename Lanes<T>::Register)_mm512_maskz_expand_epi32(static_cast<__mmask16>(bits), (__m512i)lanes.reg[0]);
+  } else {
+    static_assert(sizeof(T) == 8);
+    const Lanes<T, 8> second = load<8>(from + __builtin_popcount(bits & 0xff));
+    lanes.reg[0] = (typename Lanes<T>::Register)_mm512_maskz_expand_epi64(static_cast<__mmask8>(bits), (__m512i)lanes.reg[0]);
+    lanes.reg[1] = (typename Lanes<T>::Register)_mm512_maskz_expand_epi64(static_cast<__mmask8>(bits >> 8), (__m512i)second.reg[0]);
+  }
+  return lanes;
+}
+
 TERSOR_INLINE U16x32 promote_u16(U8x32 a) noexcept { return {{(U16x32::Register)_mm512_cvtepu8_epi16((__m256i)a.reg[0])}}; }
 TERSOR_INLINE U8x32 demote_u8(U16x32 a) noexcept { return {{(U8x32::Register)_mm512_cvtepi16_epi8((__m512i)a.reg[0])}}; }
 

@@ -45,6 +45,11 @@ TERSOR_INLINE Lanes<T> expand_load(const T* from, std::uint32_t bits) noexcept {
 }
 
 template <class T>
+TERSOR_INLINE Lanes<T> expand_load_ahead(const T* from, std::uint32_t bits) noexcept {
+  return expand_load(from, bits);
+}
+
+template <class T>
 TERSOR_INLINE Lanes<T> lookup8(const T (&table)[8], Lanes<UnsignedOf<T>> index) noexcept {
   alignas(64) UnsignedOf<T> indices[kLanes];
   alignas(64) T values[kLanes];

@@ -16,6 +16,7 @@ from tersor.information import (
     mutual_information,
     prune_information,
 )
+from tersor.matmul import matmul_bitmask
 from tersor.pack import pack_int4, unpack_int4
 from tersor.prune import (
     apply_mask,
@@ -76,6 +77,7 @@ __all__ = [
     "mask_taylor",
     "mask_threshold",
     "mask_wanda",
+    "matmul_bitmask",
     "mutual_information",
     "pack_int4",
     "pack_mask",

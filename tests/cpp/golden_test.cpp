@@ -14,6 +14,7 @@
 #include "ops/bitmask.h"
 #include "ops/distribution.h"
 #include "ops/information.h"
+#include "ops/matmul.h"
 #include "ops/pack.h"
 #include "ops/prune.h"
 #include "ops/prune_blocks.h"
@@ -120,6 +121,15 @@ class Matrix {
     return view;
   }
 
+  // The first items as one axis.
+  View flat_view(std::int64_t count) {
+    View flat = view();
+    flat.ndim = 1;
+    flat.shape[0] = count;
+    flat.stride_bytes[0] = item_size(dtype_);
+    return flat;
+  }
+
   // FNV-1a over the bytes.
   std::uint64_t hash() const {
     std::uint64_t hash = 0xCBF29CE484222325u;
@@ -139,6 +149,7 @@ class Matrix {
     std::memcpy(bytes_.data() + static_cast<std::size_t>(index) * size, &bits, size);  // little-endian, as every level is
   }
 
+ private:
   std::vector<std::byte> bytes_;
   DType dtype_;
   std::int64_t rows_, cols_;
@@ -160,6 +171,7 @@ class Run {
       softmax_at_temperatures(dtype);
       structured(dtype);
       information(dtype);
+      matmul(dtype);
     }
     pack();
     nats();
@@ -333,6 +345,23 @@ class Run {
     std::memcpy(patterns, found, sizeof patterns);
     keep("divergence", DType::kFloat64, patterns[0]);
     keep("distribution_entropy", DType::kFloat64, patterns[1]);
+  }
+
+  // The weight: the values of the matrix that the mask keeps, which are those of its head, one after the other.
+  void matmul(DType dtype) {
+    CounterSource source;
+    Matrix values = floats(dtype), mask = Matrix::integers(DType::kBool, rows_, cols_, 0, 2, source);
+    Matrix bits(DType::kUInt8, rows_, (cols_ + 7) / 8), offsets(DType::kInt64, 1, rows_), out(dtype, 3, rows_);
+    pack_mask(mask.view(), bits.view());
+    const std::byte* kept = mask.view().data;
+    std::int64_t count = 0;
+    for (std::int64_t row = 0; row < rows_; ++row) {
+      offsets.set(row, static_cast<std::uint64_t>(count));
+      for (std::int64_t col = 0; col < cols_; ++col) count += std::to_integer<int>(kept[row * cols_ + col]);
+    }
+    Matrix x = Matrix::floats(dtype, 3, cols_, source);
+    matmul_bitmask(x.view(), {values.flat_view(count), bits.view(), offsets.flat_view(rows_), rows_, cols_}, out.view());
+    keep("matmul_bitmask", dtype, out.hash());
   }
 
   void pack() {

@@ -263,6 +263,11 @@ void test_expand_load(const GuardedPage& guarded) {
     to_array(expand_load(static_cast<const T*>(last), bits), got);
     const T* next = values.data();
     for (int k = 0; k < kLanes; ++k) check.same(got[k], bits >> k & 1 ? *next++ : T(0), bits);
+    T* const whole = guarded.last<T>(kLanes);
+    std::memcpy(whole, values.data(), sizeof got);
+    T ahead[kLanes];
+    to_array(expand_load_ahead(static_cast<const T*>(whole), bits), ahead);
+    for (int k = 0; k < kLanes; ++k) check.same(ahead[k], got[k], bits);
   }
 }
 

@@ -1,0 +1,279 @@
+#include "ops/matmul.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <limits>
+#include <string>
+
+#include "core/check.h"
+#include "core/memory.h"
+#include "core/parallel.h"
+#include "cpu/kernels.h"
+#include "ops/check_views.h"
+
+namespace tersor {
+
+namespace {
+
+// Rows of x that share one read of the weight, and rows of the weight whose sums wait to be written.
+constexpr std::int64_t kBlock = 16;
+constexpr std::int64_t kPiece = 64;
+// Of the weight for each thread at a time: it stays in L2 for the second half of a block.
+constexpr std::int64_t kChunkBytes = 256 << 10;
+constexpr std::int64_t kLeastChunkBytes = 32 << 10;
+
+constexpr const char* kRemedy = "; compress the weight again";
+
+constexpr std::int64_t round_up(std::int64_t n, std::int64_t step) noexcept { return (n + step - 1) / step * step; }
+
+// The last axis of a view, row by row: rows are numbered in C order, whatever their strides.
+class LastAxis {
+ public:
+  explicit LastAxis(const View& view)
+      : view_(view), item_bytes_(item_size(view.dtype)), length_(view.shape[view.ndim - 1]), rows_(1) {
+    for (int axis = 0; axis + 1 < view.ndim; ++axis) rows_ *= view.shape[axis];
+    item_stride_bytes_ = length_ > 1 ? view.stride_bytes[view.ndim - 1] : item_bytes_;
+  }
+  std::int64_t rows() const noexcept { return rows_; }
+  bool is_dense() const noexcept { return item_stride_bytes_ == item_bytes_; }
+  std::int64_t dense_bytes() const noexcept { return length_ * item_bytes_; }
+
+  std::byte* at(std::int64_t row, std::int64_t item) const noexcept {
+    std::byte* place = view_.data + item * item_stride_bytes_;
+    for (int axis = view_.ndim - 2; axis >= 0; --axis) {
+      place += row % view_.shape[axis] * view_.stride_bytes[axis];
+      row /= view_.shape[axis];
+    }
+    return place;
+  }
+  void gather(std::int64_t row, std::byte* dense) const noexcept {
+    for (std::int64_t i = 0; i < length_; ++i) copy_item(dense + i * item_bytes_, at(row, 0) + i * item_stride_bytes_);
+  }
+  void scatter(std::int64_t row, std::int64_t first, const std::byte* dense, std::int64_t count) const noexcept {
+    for (std::int64_t i = 0; i < count; ++i) copy_item(at(row, first + i), dense + i * item_bytes_);
+  }
+
+ private:
+  void copy_item(std::byte* to, const std::byte* from) const noexcept {
+    std::memcpy(to, from, static_cast<std::size_t>(item_bytes_));
+  }
+
+  const View& view_;
+  std::int64_t item_bytes_, length_, rows_, item_stride_bytes_;
+};
+
+// --- what is asked of the arguments ----------------------------------------------------------------------------------------------
+
+void require_shape(const View& view, std::initializer_list<std::int64_t> shape, const char* meaning) {
+  View wanted = view;
+  wanted.ndim = 0;
+  for (const std::int64_t length : shape) wanted.shape[wanted.ndim++] = length;
+  if (!same_shape(view, wanted))
+    throw ValueError(std::string(view.name) + " has shape " + shape_text(view) + "; " + meaning + " it must have shape " +
+                     shape_text(wanted));
+}
+
+void require_contiguous(const View& view) {
+  if (view.size() > 0 && !view.is_contiguous())
+    throw ValueError(std::string(view.name) + " is not contiguous in memory; pass numpy.ascontiguousarray(...) or .contiguous()");
+}
+
+void require_columns(const View& x, std::int64_t cols) {
+  if (x.ndim == 0) throw ValueError(std::string(x.name) + " has no axis of columns; it must have at least one dimension");
+  if (x.shape[x.ndim - 1] == cols) return;
+  throw ValueError(std::string(x.name) + " has shape " + shape_text(x) + "; its last axis must have the columns of t, " +
+                   std::to_string(cols));
+}
+
+void require_weight(const BitmaskViews& w) {
+  if (w.rows < 0 || w.cols < 0) throw ValueError("t.shape must hold no negative number");
+  require_floating(w.values);
+  require_dtype(w.bits, {DType::kUInt8});
+  require_dtype(w.row_offsets, {DType::kInt64});
+  const std::string meaning = "for a weight of shape (" + std::to_string(w.rows) + ", " + std::to_string(w.cols) + ")";
+  require_shape(w.bits, {w.rows, (w.cols + 7) / 8}, meaning.c_str());
+  require_shape(w.row_offsets, {w.rows}, meaning.c_str());
+  if (w.values.ndim != 1)
+    throw ValueError(std::string(w.values.name) + " has shape " + shape_text(w.values) + "; it must have one dimension");
+  for (const View* part : {&w.values, &w.bits, &w.row_offsets}) require_contiguous(*part);
+}
+
+void require_arguments(const View& x, const BitmaskViews& w, const View& y) {
+  require_weight(w);
+  require_floating(x);
+  if (x.dtype != DType::kFloat32) require_same_dtype(w.values, x);
+  require_same_dtype(x, y);
+  require_columns(x, w.cols);
+  View wanted = x;
+  wanted.shape[x.ndim - 1] = w.rows;
+  if (!same_shape(wanted, y))
+    throw ValueError(std::string(y.name) + " has shape " + shape_text(y) + "; it must have shape " + shape_text(wanted));
+  require_cpu("matmul_bitmask", x);
+  for (const View* view : {&w.values, &w.bits, &w.row_offsets, &y}) require_same_device(x, *view);
+  for (const View* view : {&x, &w.values, &w.bits, &w.row_offsets}) require_no_overlap(*view, y);
+}
+
+// --- the weight ------------------------------------------------------------------------------------------------------------------
+
+std::int64_t row_start(const BitmaskViews& w, std::int64_t row) noexcept {
+  if (row == w.rows) return w.values.size();
+  std::int64_t start;
+  std::memcpy(&start, w.row_offsets.data + row * static_cast<std::int64_t>(sizeof start), sizeof start);
+  return start;
+}
+
+// Rows must begin in order and within the values: the kernel relies on that. Their bits it checks itself.
+void require_ordered(const BitmaskViews& w) {
+  std::int64_t last = 0;
+  bool ordered = w.rows == 0 || row_start(w, 0) == 0;
+  for (std::int64_t row = 0; row <= w.rows && ordered; ++row) {
+    const std::int64_t start = row_start(w, row);
+    ordered = last <= start && (row < w.rows || w.rows > 0 || start == 0);
+    last = start;
+  }
+  if (!ordered)
+    throw ValueError(std::string(w.row_offsets.name) + " must begin with 0, never decrease, and stay within the " +
+                     std::to_string(w.values.size()) + " entries of " + w.values.name + kRemedy);
+}
+
+// The first row that any thread found wrong.
+class FirstWrong {
+ public:
+  void find(std::int64_t row) noexcept {
+    for (std::int64_t before = row_.load(); row < before && !row_.compare_exchange_weak(before, row);) {
+    }
+  }
+  void require_none(const BitmaskViews& w) const {
+    const std::int64_t row = row_.load();
+    if (row == kNone) return;
+    throw ValueError(std::string(w.bits.name) + " and " + w.row_offsets.name + " disagree about the number of values in row " +
+                     std::to_string(row) + kRemedy);
+  }
+
+ private:
+  static constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
+  std::atomic<std::int64_t> row_{kNone};
+};
+
+// Calls body(first, last) for stretches of rows whose size depends on the weight and the batch alone.
+template <class Body>
+void for_rows(const BitmaskViews& w, std::int64_t batch, Body body) {
+  const std::int64_t row_bytes = (w.values.size_bytes() + w.bits.size_bytes()) / w.rows + 1;
+  const std::int64_t wanted = std::max(kLeastChunkBytes, kChunkBytes / batch);
+  const std::int64_t rows_each = round_up(std::max<std::int64_t>(wanted / row_bytes, 1), cpu::kMatmulRows);
+  parallel_for((w.rows + rows_each - 1) / rows_each,
+               [&](std::int64_t chunk) { body(chunk * rows_each, std::min(w.rows, (chunk + 1) * rows_each)); });
+}
+
+// --- the product -----------------------------------------------------------------------------------------------------------------
+
+// A block of rows of x in the dtype of arithmetic, in panels of up to kMatmulWidth rows as the kernel wants them.
+class Panels {
+ public:
+  Panels(const View& x, DType weight)
+      : x_(x), pack_(kernel_for(x.dtype, weight)), cols_(x.shape[x.ndim - 1]), math_bytes_(item_size(arithmetic_dtype(weight))) {
+    const std::int64_t rows = std::min(kBlock, x_.rows());
+    panel_bytes_ = (rows > cpu::kMatmulWidth ? kBlock : width_for(rows)) * row_bytes();
+  }
+  // Room for the panels, and for a row whose items are not adjacent.
+  std::size_t scratch_bytes() const noexcept {
+    return static_cast<std::size_t>(panel_bytes_ + (x_.is_dense() ? 0 : x_.dense_bytes()));
+  }
+
+  void fill(std::byte* scratch, std::int64_t first, std::int64_t count) noexcept {
+    data_ = scratch;
+    count_ = count;
+    for (std::int64_t b = 0; b < count; b += cpu::kMatmulWidth)
+      for (int place = 0; place < width(b); ++place) {
+        const std::int64_t row = first + std::min(b + place, count - 1);  // a panel that is not full repeats the last row
+        pack_(x_.is_dense() ? x_.at(row, 0) : gathered(row), cols_, width(b), place, data_ + b * row_bytes());
+      }
+  }
+  std::int64_t count() const noexcept { return count_; }
+  int width(std::int64_t b) const noexcept { return width_for(count_ - b); }
+  const std::byte* panel(std::int64_t b) const noexcept { return data_ + b * row_bytes(); }
+
+ private:
+  static int width_for(std::int64_t rows) noexcept { return rows > 4 ? 8 : rows > 2 ? 4 : static_cast<int>(rows); }
+  static cpu::MatmulKernels::PackRow& kernel_for(DType x, DType weight) {
+    const cpu::MatmulKernels& kernels = cpu::matmul_kernels();
+    return x == DType::kFloat32 && weight == DType::kFloat64 ? kernels.pack_row_float64 : kernels.pack_row[x];
+  }
+  std::int64_t row_bytes() const noexcept { return cpu::matmul_padded(cols_) * math_bytes_; }
+  const std::byte* gathered(std::int64_t row) const noexcept {
+    x_.gather(row, data_ + panel_bytes_);
+    return data_ + panel_bytes_;
+  }
+
+  LastAxis x_;
+  cpu::MatmulKernels::PackRow& pack_;
+  std::int64_t cols_, math_bytes_, panel_bytes_;
+  std::byte* data_ = nullptr;
+  std::int64_t count_ = 0;
+};
+
+// Sums become entries of y, whose last axis runs along the rows of the weight.
+class Writer {
+ public:
+  Writer(const View& y, DType weight)
+      : y_(y), write_(kernel_for(y.dtype, weight)), math_bytes_(item_size(arithmetic_dtype(weight))) {}
+
+  std::int64_t math_bytes() const noexcept { return math_bytes_; }
+  void write(std::int64_t row, std::int64_t first, const std::byte* sums, std::int64_t count) const noexcept {
+    if (y_.is_dense()) return write_(sums, y_.at(row, first), count);
+    std::byte dense[kPiece * sizeof(double)];
+    write_(sums, dense, count);
+    y_.scatter(row, first, dense, count);
+  }
+
+ private:
+  static cpu::MatmulKernels::WriteSums& kernel_for(DType y, DType weight) {
+    const cpu::MatmulKernels& kernels = cpu::matmul_kernels();
+    return y == DType::kFloat32 && weight == DType::kFloat64 ? kernels.write_sums_float64 : kernels.write_sums[y];
+  }
+
+  LastAxis y_;
+  cpu::MatmulKernels::WriteSums& write_;
+  std::int64_t math_bytes_;
+};
+
+// Some rows of the weight times a block of x, whose rows number from first_x.
+void multiply_piece(const BitmaskViews& w, std::int64_t first, std::int64_t last, const Panels& x, std::int64_t first_x,
+                    const Writer& y, FirstWrong& wrong) {
+  std::int64_t starts[kPiece + 1];
+  for (std::int64_t row = first; row <= last; ++row) starts[row - first] = row_start(w, row);
+  auto& multiply = cpu::matmul_kernels().multiply_bitmask[w.values.dtype];
+  const std::int64_t row_bytes = (w.cols + 7) / 8, rows = last - first;
+  const cpu::BitmaskRows weight{w.values.data, w.values.size(), starts, {w.bits.data + first * row_bytes, row_bytes}};
+  alignas(64) std::byte sums[kPiece * cpu::kMatmulWidth * sizeof(double)];
+  for (std::int64_t b = 0; b < x.count(); b += cpu::kMatmulWidth) {
+    const std::int64_t row = multiply(weight, {rows, w.cols}, x.panel(b), x.width(b), sums);
+    if (row >= 0) wrong.find(first + row);
+    for (std::int64_t i = 0; i < std::min<std::int64_t>(cpu::kMatmulWidth, x.count() - b); ++i)
+      y.write(first_x + b + i, first, sums + i * rows * y.math_bytes(), rows);
+  }
+}
+
+}  // namespace
+
+void matmul_bitmask(const View& x, const BitmaskViews& w, const View& y) {
+  require_arguments(x, w, y);
+  require_ordered(w);
+  if (y.size() == 0) return;
+  Panels panels(x, w.values.dtype);
+  const Writer writer(y, w.values.dtype);
+  const Scratch scratch(panels.scratch_bytes());
+  FirstWrong wrong;
+  const std::int64_t batch = LastAxis(x).rows();
+  for (std::int64_t begin = 0; begin < batch; begin += kBlock) {
+    const std::int64_t count = std::min(kBlock, batch - begin);
+    panels.fill(scratch.data(), begin, count);
+    for_rows(w, count, [&](std::int64_t first, std::int64_t last) {
+      for (; first < last; first += kPiece) multiply_piece(w, first, std::min(last, first + kPiece), panels, begin, writer, wrong);
+    });
+    wrong.require_none(w);
+  }
+}
+
+}  // namespace tersor
