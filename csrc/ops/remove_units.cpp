@@ -18,8 +18,8 @@ namespace tersor {
 
 namespace {
 
-// What is read at once, and gathered where rows are not dense: scratch of at most 256 KiB.
-constexpr std::int64_t kTileItems = 32 << 10;
+// What is read at once, and gathered where rows are not dense.
+constexpr std::int64_t kTileItems = 64 << 10;
 constexpr std::int64_t kChunkBytes = 512 << 10;
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) noexcept { return (a + b - 1) / b; }
