@@ -123,8 +123,8 @@ OPERATIONS = [
     score_row("l1", 1, "float32", floor(1.3)),
     score_row("l2", 0, "float32", floor(1.1)),
     score_row("l2", 1, "float32", floor(1.3)),
-    score_row("l1", 0, "bfloat16", floor(1.5)),
-    score_row("l1", 1, "bfloat16", floor(1.5)),
+    score_row("l1", 0, "bfloat16", floor(2.0)),
+    score_row("l1", 1, "bfloat16", floor(2.0)),
     removal_row(0),
     removal_row(1),
 ]
