@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tersor
-from everywhere import SameBitsEverywhere
+from everywhere import OverlapRefused, SameBitsEverywhere
 from hypothesis import given
 from hypothesis import strategies as st
 from layouts import (
@@ -29,7 +29,7 @@ NO_SPECIAL: Array = np.array([], np.float32)
 
 
 @pytest.mark.parametrize("operation, dtype", cases("information"), ids=case_name)
-class TestInformationEverywhere(SameBitsEverywhere):
+class TestInformationEverywhere(SameBitsEverywhere, OverlapRefused):
     pass
 
 

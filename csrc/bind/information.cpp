@@ -62,13 +62,13 @@ void bound_uniform_edges(py::handle low, py::handle high, py::handle edges) {
 }
 
 void bound_histogram(py::handle x, py::handle edges, py::handle counts) {
-  const ArrayArg x_arg(x, "x"), counts_arg(counts, "counts", Use::kIndicesOutput);
+  const ArrayArg x_arg(x, "x"), counts_arg(counts, "out", Use::kIndicesOutput);
   const std::vector<double> numbers = edges_argument(edges, "bins");
   run_op([&] { histogram(x_arg, numbers, counts_arg); }, x_arg, counts_arg);
 }
 
 void bound_histogram2d(py::handle x, py::handle y, py::handle x_edges, py::handle y_edges, py::handle counts) {
-  const ArrayArg x_arg(x, "x"), y_arg(y, "y"), counts_arg(counts, "counts", Use::kIndicesOutput);
+  const ArrayArg x_arg(x, "x"), y_arg(y, "y"), counts_arg(counts, "out", Use::kIndicesOutput);
   const std::vector<double> x_numbers = edges_argument(x_edges, "bins"), y_numbers = edges_argument(y_edges, "bins");
   run_op([&] { histogram2d(x_arg, y_arg, x_numbers, y_numbers, counts_arg); }, x_arg, y_arg, counts_arg);
 }

@@ -68,12 +68,44 @@ TERSOR_INLINE void guess(const typename Storage::Bits* from, std::int64_t cols, 
   if (i < cols) take(i, Partial{static_cast<int>(cols - i)});
 }
 
+// Slots of numbers that are all far enough from a threshold; else returns false.
+template <class Storage>
+TERSOR_INLINE bool find_sure_slots(const typename Storage::Bits* from, std::int64_t cols, const BinGrid& grid,
+                                   std::uint32_t* slots) noexcept {
+  using Math = typename Storage::Math;
+  const auto origin = splat(static_cast<Math>(grid.origin)), scale = splat(static_cast<Math>(grid.scale)),
+             last = splat(static_cast<Math>(grid.last_cell)), half = splat(Math{0.5}), below = splat(Math{-1});
+  auto farthest = splat(Math{0});
+  const auto take = [&](std::int64_t i, auto lanes) TERSOR_LAMBDA {
+    const auto place = max(min((Storage::widen(load(from + i, lanes)) - origin) * scale - half, last), below);
+    const auto nearest = round_half_even(place);
+    farthest = max(farthest, absolute(place - nearest));
+    store(slots + i, bit_cast<std::uint32_t>(to_cells(nearest)) + splat<std::uint32_t>(1));
+  };
+  std::int64_t i = 0;
+  for (; i + kLanes <= cols; i += kLanes) take(i, Full{});
+  if (i < cols) take(i, Partial{static_cast<int>(cols - i)});
+  return reduce_max(farthest) < static_cast<Math>(grid.margin);
+}
+
 // Each cell has one threshold.
 template <class Key>
 struct OnePerCell {
   const Key* thresholds;
   explicit OnePerCell(const BinGrid& grid) noexcept : thresholds(reinterpret_cast<const Key*>(grid.thresholds)) {}
   TERSOR_INLINE std::uint32_t slot_of(std::uint32_t cell, Key key) const noexcept { return cell + (key >= thresholds[cell]); }
+};
+
+// Some cells have one, the others none.
+template <class Key>
+struct OneAtMost {
+  const Key* thresholds;
+  const std::uint32_t* first;
+  explicit OneAtMost(const BinGrid& grid) noexcept : thresholds(reinterpret_cast<const Key*>(grid.thresholds)), first(grid.first) {}
+  TERSOR_INLINE std::uint32_t slot_of(std::uint32_t cell, Key key) const noexcept {
+    const std::uint32_t slot = first[cell];
+    return slot + (key >= thresholds[slot]);
+  }
 };
 
 template <class Key>
@@ -92,13 +124,19 @@ struct Searched {
 
 // take(i, k, slot) for each column i, where k is i % kCountTables and known when compiling but for the last few.
 template <class Storage, class Search, class Take>
-TERSOR_INLINE void each_slot(const typename Storage::Bits* from, std::int64_t cols, const BinGrid& grid, Take take) noexcept {
-  const Search search(grid);
+TERSOR_INLINE void each_slot(const typename Storage::Bits* from, std::int64_t cols, const BinGrid& grid, Search search,
+                             Take take) noexcept {
   Guesses<typename Storage::Math> guesses;
   for (std::int64_t begin = 0; begin < cols; begin += kBatch) {
     const std::int64_t count = cols - begin < kBatch ? cols - begin : kBatch;
-    guess<Storage>(from + begin, count, grid, guesses);
     std::int64_t i = 0;
+    if (grid.margin > 0 && find_sure_slots<Storage>(from + begin, count, grid, guesses.cells)) {
+      for (; i + kCountTables <= count; i += kCountTables)
+        for (int k = 0; k < kCountTables; ++k) take(begin + i + k, k, guesses.cells[i + k]);
+      for (; i < count; ++i) take(begin + i, 0, guesses.cells[i]);
+      continue;
+    }
+    guess<Storage>(from + begin, count, grid, guesses);
     for (; i + kCountTables <= count; i += kCountTables)
       for (int k = 0; k < kCountTables; ++k) take(begin + i + k, k, search.slot_of(guesses.cells[i + k], guesses.keys[i + k]));
     for (; i < count; ++i) take(begin + i, 0, search.slot_of(guesses.cells[i], guesses.keys[i]));
@@ -106,35 +144,38 @@ TERSOR_INLINE void each_slot(const typename Storage::Bits* from, std::int64_t co
 }
 
 template <class Storage, class Search>
-void count_row(const typename Storage::Bits* from, std::int64_t cols, const BinGrid& grid, std::uint32_t* tables,
+void count_row(const typename Storage::Bits* from, std::int64_t cols, const BinGrid& grid, Search search, std::uint32_t* tables,
                std::int64_t table_slots) noexcept {
   std::uint32_t* table[kCountTables];
   for (int k = 0; k < kCountTables; ++k) table[k] = tables + k * table_slots;
-  each_slot<Storage, Search>(from, cols, grid,
-                             [&](std::int64_t, int k, std::uint32_t slot) TERSOR_LAMBDA { ++table[k % kCountTables][slot]; });
+  each_slot<Storage>(from, cols, grid, search, [&](std::int64_t, int k, std::uint32_t slot) TERSOR_LAMBDA { ++table[k][slot]; });
+}
+
+// use(search) with the search that the grid asks for, as a value of its type.
+template <class Key, class Use>
+TERSOR_INLINE void with_search(const BinGrid& grid, Use use) noexcept {
+  if (!grid.first)
+    use(OnePerCell<Key>(grid));
+  else if (grid.steps == 1)
+    use(OneAtMost<Key>(grid));
+  else
+    use(Searched<Key>(grid));
 }
 
 template <class Storage>
 void count_slots(ConstRows x, Extent extent, const BinGrid& grid, std::uint32_t* tables, std::int64_t table_slots) noexcept {
-  using Key = UnsignedOf<typename Storage::Math>;
-  for (std::int64_t r = 0; r < extent.rows; ++r) {
-    const auto* from = x.row<typename Storage::Bits>(r);
-    if (grid.first)
-      count_row<Storage, Searched<Key>>(from, extent.cols, grid, tables, table_slots);
-    else
-      count_row<Storage, OnePerCell<Key>>(from, extent.cols, grid, tables, table_slots);
-  }
+  with_search<UnsignedOf<typename Storage::Math>>(grid, [&](auto search) TERSOR_LAMBDA {
+    for (std::int64_t r = 0; r < extent.rows; ++r)
+      count_row<Storage>(x.row<typename Storage::Bits>(r), extent.cols, grid, search, tables, table_slots);
+  });
 }
 
 template <class Storage>
 void find_slots(const std::byte* x, std::int64_t cols, const BinGrid& grid, std::uint32_t* slots) noexcept {
-  using Key = UnsignedOf<typename Storage::Math>;
-  const auto* from = reinterpret_cast<const typename Storage::Bits*>(x);
-  const auto write = [=](std::int64_t i, int, std::uint32_t slot) TERSOR_LAMBDA { slots[i] = slot; };
-  if (grid.first)
-    each_slot<Storage, Searched<Key>>(from, cols, grid, write);
-  else
-    each_slot<Storage, OnePerCell<Key>>(from, cols, grid, write);
+  with_search<UnsignedOf<typename Storage::Math>>(grid, [&](auto search) TERSOR_LAMBDA {
+    each_slot<Storage>(reinterpret_cast<const typename Storage::Bits*>(x), cols, grid, search,
+                       [=](std::int64_t i, int, std::uint32_t slot) TERSOR_LAMBDA { slots[i] = slot; });
+  });
 }
 
 template <class Storage>

@@ -182,6 +182,9 @@ struct StructuredKernels {
 // rounding.
 struct BinGrid {
   double origin, scale, last_cell;  // numbers of the type of arithmetic
+  // Even thresholds, one a cell: where place = (x - origin) * scale - 0.5 is nearer than this to an integer, that integer and 1 are
+  // the slot, without a comparison. 0 where that is never sure.
+  double margin;
   // How many thresholds lie in lesser cells; null where that is the cell's own number, and each cell has one threshold.
   const std::uint32_t* first;
   int steps;                    // of a binary search among the thresholds of one cell: there are less than 2**steps

@@ -57,6 +57,20 @@ struct Cells {
     scale = static_cast<Math>(width > 0 ? std::clamp(0.5 * static_cast<double>(count) / width, kLeast, kMost) : kMost);
   }
 
+  // How near to an integer the place of a number must be to be sure, given those of the thresholds: they should be half-way, and
+  // each number is in order with them. Twice as far as the farthest of them is off, since equal places tell no order.
+  Math margin(std::span<const KeyOf<Math>> keys) const noexcept {
+    constexpr Math kMostOff = Math{1} / 16;
+    Math most = 0;
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      const Math place = (number_of<Math>(keys[i]) - origin) * scale - Math{0.5};
+      const Math off = std::fabs(place - (static_cast<Math>(i) - Math{0.5}));
+      if (!(off < kMostOff)) return 0;
+      most = std::max(most, off);
+    }
+    return Math{0.5} - 2 * most - std::numeric_limits<Math>::epsilon();
+  }
+
   // What the kernels compute.
   std::int64_t cell_of(Math number) const noexcept {
     Math place = (number - origin) * scale;
@@ -138,9 +152,10 @@ void BinFinder::build(std::span<const double> edges) {
   bool one_per_cell = true;
   for (std::size_t i = 0; i < keys.size() && one_per_cell; ++i)
     one_per_cell = cell_of_key(cells, keys[i]) == static_cast<std::int64_t>(i);
+  const Math margin = one_per_cell ? cells.margin(keys) : 0;
   int steps = 1;
   if (!one_per_cell) {
-    const std::int64_t count = std::max<std::int64_t>(64, bins_ < 1 << 16 ? 4 * bins_ : bins_);
+    const std::int64_t count = std::max(bins_, std::min<std::int64_t>(16 * bins_, 1 << 14));
     cells = Cells<Math>(low, high, count);
     first_.assign(static_cast<std::size_t>(count + 2), 0);
     std::uint32_t most = 0;
@@ -155,6 +170,7 @@ void BinFinder::build(std::span<const double> edges) {
   grid_ = {static_cast<double>(cells.origin),
            static_cast<double>(cells.scale),
            static_cast<double>(cells.last),
+           static_cast<double>(margin),
            one_per_cell ? nullptr : first_.data(),
            steps,
            reinterpret_cast<const std::byte*>(memory_.data())};

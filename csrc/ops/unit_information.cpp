@@ -150,8 +150,10 @@ void score_rows(const View& x, int axis, const BinRule& rule, const Target& targ
   const LoopPlan plan = plan_rows({{x}, {scores, Columns::kNone, Access::kWrite}}, axis);
   for_each_block(plan, Split::kRows, [&](const Block& block) {
     RowScorer scorer(x, samples, rule, target, entropy);
-    for (std::int64_t r = 0; r < block.extent.rows; ++r)
-      *block.operands[1].row<double>(r) = scorer.score(block.operands[0].row<std::byte>(r));
+    for (std::int64_t r = 0; r < block.extent.rows; ++r) {
+      const double score = scorer.score(block.operands[0].row<std::byte>(r));
+      std::memcpy(block.operands[1].row<std::byte>(r), &score, sizeof score);
+    }
   });
 }
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+MOST_BINS = 2**20  # as in C++, which checks them; here it keeps outputs small
+
 
 def _integer(number: Any, name: str) -> int:
     try:
@@ -64,3 +66,34 @@ def resized_shape(shape: Any, axis: int, length: int) -> tuple[int, ...]:
     """Another length along ``axis``."""
     axis = normal_axis(axis, len(shape))
     return (*shape[:axis], length, *shape[axis + 1 :])
+
+
+def bin_count(bins: Any) -> int:
+    """A number of bins, where an array of edges could be."""
+    try:
+        count = operator.index(bins)
+    except TypeError:
+        raise TypeError(f"bins must be an integer or an array of edges, not {type(bins).__name__}") from None
+    if not 1 <= count <= MOST_BINS:
+        raise ValueError(f"bins must be in [1, {MOST_BINS}], got {count}")
+    return count
+
+
+def bounds(range: Any) -> tuple[float, float]:
+    """What bins divide: two finite numbers in order."""
+    try:
+        low, high = (float(bound) for bound in range)
+    except (TypeError, ValueError):
+        raise TypeError(f"range must be a pair of numbers, not {range!r}") from None
+    if not -np.inf < low <= high < np.inf:
+        raise ValueError(f"range must be finite, and not decrease, got ({low}, {high})")
+    return low, high
+
+
+def pair(values: Any, name: str) -> tuple[Any, Any]:
+    """What is given for x and y each."""
+    try:
+        first, second = values
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a pair, for x and for y") from None
+    return first, second

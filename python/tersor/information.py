@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 
 from tersor import _core
-from tersor._arguments import packed_shape, reduced_shape
+from tersor._arguments import bin_count, bounds, packed_shape, pair, reduced_shape
 from tersor._outputs import framework_of
-
-_MOST_BINS = 2**20  # as in C++, which checks them; here it keeps the outputs small
-
-
-def _bin_count(bins: Any) -> int:
-    try:
-        count = operator.index(bins)
-    except TypeError:
-        raise TypeError(f"bins must be an integer or an array of edges, not {type(bins).__name__}") from None
-    if not 1 <= count <= _MOST_BINS:
-        raise ValueError(f"bins must be in [1, {_MOST_BINS}], got {count}")
-    return count
-
-
-def _bounds(range: Any) -> tuple[float, float]:
-    try:
-        low, high = (float(bound) for bound in range)
-    except (TypeError, ValueError):
-        raise TypeError(f"range must be a pair of numbers, not {range!r}") from None
-    if not -np.inf < low <= high < np.inf:
-        raise ValueError(f"range must be finite, and not decrease, got ({low}, {high})")
-    return low, high
 
 
 def _rule(bins: Any, range: Any, kind: Any) -> Any:
     """A number of bins, whose edges the data decide, or a float64 array of edges."""
     if np.ndim(bins) == 0:
-        count = _bin_count(bins)
+        count = bin_count(bins)
         if range is None:
             return count
         if kind != "uniform":
             raise ValueError("range goes with kind='uniform' alone; quantiles are of all the data")
         edges = np.empty(count + 1, np.float64)
-        _core.uniform_edges(*_bounds(range), edges)
+        _core.uniform_edges(*bounds(range), edges)
         return edges
     if range is not None:
         raise ValueError("range goes with a number of bins; edges have theirs")
@@ -53,14 +30,15 @@ def _rule(bins: Any, range: Any, kind: Any) -> Any:
     return np.ascontiguousarray(edges, np.float64)
 
 
-def _edges(x: Any, name: str, rule: Any, kind: Any) -> Any:
-    framework = framework_of(x, name)
-    edges = framework.empty(x, (rule + 1 if isinstance(rule, int) else rule.size,), "float64")
+def _edges(x: Any, name: str, rule: Any, kind: Any, like: Any) -> Any:
+    edges = framework_of(like, name).empty(like, (rule + 1 if isinstance(rule, int) else rule.size,), "float64")
     _core.bin_edges(x, name, rule, kind, edges)
     return edges
 
 
-def histogram(x: Any, bins: Any, *, range: tuple[float, float] | None = None, kind: str = "uniform") -> tuple[Any, Any]:
+def histogram(
+    x: Any, bins: Any, *, range: tuple[float, float] | None = None, kind: str = "uniform", out: Any = None
+) -> tuple[Any, Any]:
     """Count the elements of x in bins, exactly as ``numpy.histogram`` does for the same edges.
 
     Parameters
@@ -74,19 +52,21 @@ def histogram(x: Any, bins: Any, *, range: tuple[float, float] | None = None, ki
     kind : {"uniform", "quantile"}, default "uniform"
         Bins of one width, or of as many elements each: the edges are then the quantiles ``i / bins`` of x, by linear
         interpolation.
+    out : array, optional
+        int64, one a bin, where the counts go; what it holds is not added to.
 
     Returns
     -------
     counts : array
-        int64, one a bin.
+        ``out``, or int64, one a bin.
     edges : array
-        float64, one more. Both are of x's kind, on its device.
+        float64, one more. New arrays are of x's kind, or of out's, on its device.
 
     Raises
     ------
     ValueError
         bins or range is out of range; the edges decrease; x holds NaN or an infinity, and neither range nor edges are
-        given.
+        given; out does not fit, is read-only, or overlaps x.
     TypeError
         An argument is no array, or of a dtype or kind that tersor does not read.
 
@@ -110,20 +90,13 @@ def histogram(x: Any, bins: Any, *, range: tuple[float, float] | None = None, ki
     >>> tersor.histogram(np.array([1.0, 2.0, 3.0, 50.0]), 2, kind="quantile")[1]
     array([ 1. ,  2.5, 50. ])
     """
-    framework = framework_of(x, "x")
     rule = _rule(bins, range, kind)
-    edges = _edges(x, "x", rule, kind)
-    counts = framework.empty(x, (len(edges) - 1,), "int64")
+    like = x if out is None else out
+    framework = framework_of(like, "x" if out is None else "out")
+    edges = _edges(x, "x", rule, kind, like)
+    counts = framework.empty(x, (len(edges) - 1,), "int64") if out is None else out
     _core.histogram(x, edges, counts)
-    return framework.result(counts), framework.result(edges)
-
-
-def _pair(values: Any, name: str) -> tuple[Any, Any]:
-    try:
-        first, second = values
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a pair, for x and for y") from None
-    return first, second
+    return framework.result(counts) if out is None else out, framework.result(edges)
 
 
 def histogram2d(x: Any, y: Any, bins: Any, *, range: Any = None, kind: str = "uniform") -> tuple[Any, Any, Any]:
@@ -169,17 +142,23 @@ def histogram2d(x: Any, y: Any, bins: Any, *, range: Any = None, kind: str = "un
            [1, 1]])
     """
     framework = framework_of(x, "x")
-    x_bins, y_bins = _pair(bins, "bins") if hasattr(bins, "__len__") else (bins, bins)
-    x_range, y_range = (None, None) if range is None else _pair(range, "range")
-    x_edges = _edges(x, "x", _rule(x_bins, x_range, kind), kind)
-    y_edges = _edges(y, "y", _rule(y_bins, y_range, kind), kind)
+    x_bins, y_bins = pair(bins, "bins") if hasattr(bins, "__len__") else (bins, bins)
+    x_range, y_range = (None, None) if range is None else pair(range, "range")
+    x_edges = _edges(x, "x", _rule(x_bins, x_range, kind), kind, x)
+    y_edges = _edges(y, "y", _rule(y_bins, y_range, kind), kind, y)
     counts = framework.empty(x, (len(x_edges) - 1, len(y_edges) - 1), "int64")
     _core.histogram2d(x, y, x_edges, y_edges, counts)
     return framework.result(counts), framework.result(x_edges), framework_of(y, "y").result(y_edges)
 
 
 def entropy(
-    x: Any, bins: Any, *, axis: int | None = None, range: tuple[float, float] | None = None, kind: str = "uniform"
+    x: Any,
+    bins: Any,
+    *,
+    axis: int | None = None,
+    range: tuple[float, float] | None = None,
+    kind: str = "uniform",
+    out: Any = None,
 ) -> Any:
     """Find the entropy of a histogram of x, in nats: the sum of p ln(1 / p) over the shares p of its bins.
 
@@ -195,16 +174,19 @@ def entropy(
         As in ``histogram``.
     kind : {"uniform", "quantile"}, default "uniform"
         As in ``histogram``.
+    out : array, optional
+        Where the result along an axis goes: float64, of x's shape without the axis. It may not overlap x.
 
     Returns
     -------
     float or array
-        float64, of x's shape without the axis, and of x's kind.
+        Along an axis ``out``, or a new float64 array of x's kind.
 
     Raises
     ------
     ValueError
-        As ``histogram``; axis is out of range (``AxisError``).
+        As ``histogram``; axis is out of range (``AxisError``); out does not fit, is read-only, overlaps x, or is there
+        without an axis.
     TypeError
         An argument is no array, or of a dtype or kind that tersor does not read.
 
@@ -221,18 +203,23 @@ def entropy(
     >>> round(tersor.entropy(np.array([0.0, 1.0, 2.0, 3.0], np.float32), 4), 6)
     1.386294
     """
-    framework = framework_of(x, "x")
     rule = _rule(bins, range, kind)
     if axis is None:
+        if out is not None:
+            raise ValueError("out is for entropies along an axis; the entropy of all of x is a number")
         return _core.entropy(x, rule, kind)
+    if out is not None:
+        _core.entropy_rows(x, rule, kind, axis, out)
+        return out
+    framework = framework_of(x, "x")
     shape = list(reduced_shape(x.shape, axis))
     del shape[axis]
-    out = framework.empty(x, tuple(shape), "float64")
-    _core.entropy_rows(x, rule, kind, axis, out)
-    return framework.result(out)
+    filled = framework.empty(x, tuple(shape), "float64")
+    _core.entropy_rows(x, rule, kind, axis, filled)
+    return framework.result(filled)
 
 
-def mutual_information(x: Any, y: Any, bins: Any, *, kind: str = "uniform") -> Any:
+def mutual_information(x: Any, y: Any, bins: Any, *, kind: str = "uniform", out: Any = None) -> Any:
     """Find how many nats the samples of x tell of y: the mutual information of their joint histogram.
 
     Parameters
@@ -245,16 +232,19 @@ def mutual_information(x: Any, y: Any, bins: Any, *, kind: str = "uniform") -> A
         For every column of x, and for a y of floats: a number, or the same edges for all.
     kind : {"uniform", "quantile"}, default "uniform"
         As in ``histogram``, of each column by itself.
+    out : array, optional
+        Where the result goes: float64, of x's shape without its first axis. It may not overlap x or y.
 
     Returns
     -------
     float or array
-        float64, of x's shape without its first axis, and of x's kind.
+        ``out``; or for one variable a float, for many a new float64 array of x's kind.
 
     Raises
     ------
     ValueError
-        y is not one for each sample; bins is out of range; x or y holds NaN or an infinity, and bins is a number.
+        y is not one for each sample; bins is out of range; x or y holds NaN or an infinity, and bins is a number; out
+        does not fit, is read-only, or overlaps an input.
     TypeError
         An argument is no array, or of a dtype or kind that tersor does not read.
 
@@ -277,12 +267,15 @@ def mutual_information(x: Any, y: Any, bins: Any, *, kind: str = "uniform") -> A
     >>> tersor.mutual_information(x, np.array([0, 0, 1, 1]), 2).round(6)
     array([0.693147, 0.      ])
     """
-    framework = framework_of(x, "x")
     rule = _rule(bins, None, kind)
+    if out is not None:
+        _core.mutual_information(x, y, rule, kind, out)
+        return out
+    framework = framework_of(x, "x")
     shape = tuple(x.shape)
-    out = framework.empty(x, shape[1:], "float64")
-    _core.mutual_information(x, y, rule, kind, out)
-    return float(out) if len(shape) == 1 else framework.result(out)
+    filled = framework.empty(x, shape[1:], "float64")
+    _core.mutual_information(x, y, rule, kind, filled)
+    return float(filled) if len(shape) == 1 else framework.result(filled)
 
 
 def divergence(p: Any, q: Any) -> float:
