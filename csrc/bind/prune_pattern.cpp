@@ -25,11 +25,11 @@ void bound_prune_transposable(py::handle w, py::handle packed, py::handle out) {
   run_op([&] { prune_transposable(w_arg, out_arg); }, w_arg, out_arg);
 }
 
-cpu::BlockNorm norm_argument(py::handle norm) {
+BlockNorm norm_argument(py::handle norm) {
   const std::string name = py::isinstance<py::str>(norm) ? norm.cast<std::string>() : "";
-  if (name == "l1") return cpu::BlockNorm::kL1;
-  if (name == "l2") return cpu::BlockNorm::kL2;
-  if (name == "max") return cpu::BlockNorm::kMax;
+  if (name == "l1") return BlockNorm::kL1;
+  if (name == "l2") return BlockNorm::kL2;
+  if (name == "max") return BlockNorm::kMax;
   throw ValueError("norm must be 'l1', 'l2' or 'max', not " + py::repr(norm).cast<std::string>());
 }
 
@@ -45,7 +45,7 @@ void bound_prune_blocks(py::handle w, py::handle block, py::handle sparsity, py:
   require_output_kind(w_arg, packed, out_arg);
   const BlockShape shape = block_argument(block);
   const double share = number_argument(sparsity, "sparsity");
-  const cpu::BlockNorm by = norm_argument(norm);
+  const BlockNorm by = norm_argument(norm);
   run_op([&] { prune_blocks(w_arg, shape, share, by, out_arg); }, w_arg, out_arg);
 }
 

@@ -41,23 +41,16 @@ struct PruneKernels {
 };
 
 // What entries are ranked by, where it is computed, and which of them stay, as bits.
-enum class BlockNorm : std::uint8_t { kL1, kL2, kMax };
-
 struct PruneScoreKernels {
   // scores[i] = |w[i] * other[i]|, in the type of w's arithmetic.
   using Multiply = void(const std::byte* w, const std::byte* other, std::int64_t cols, std::byte* scores) noexcept;
   // float32 scores of the elements numbered `position` and on.
   using Random = void(std::int64_t position, std::int64_t cols, std::uint64_t seed, std::byte* scores) noexcept;
   using KeepValues = void(const std::byte* scores, std::uint8_t* bits, std::int64_t cols, std::int64_t least_key) noexcept;
-  using SumMagnitudes = double(const std::byte* w, std::int64_t cols) noexcept;
-  // Adds a row to the sums of its columns, or for the maximum norm joins it to their maxima.
-  using JoinRow = void(const std::byte* w, std::int64_t cols, BlockNorm norm, double* sums) noexcept;
   ByFloat<Multiply> multiply_alike;   // other of w's dtype
   ByFloat<Multiply> multiply_scaled;  // other of the dtype of w's arithmetic
   Random& random;
   ByFloat<KeepValues> keep_values;  // those whose key in the order of values is not less
-  ByFloat<SumMagnitudes> sum_magnitudes;
-  ByFloat<JoinRow> join_row;
 };
 
 inline constexpr int kMostGroup = 32;

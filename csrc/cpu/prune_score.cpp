@@ -109,51 +109,6 @@ void random(std::int64_t position, std::int64_t cols, std::uint64_t seed, std::b
   }
 }
 
-// --- sums -----------------------------------------------------------------------------------------------------------------
-
-TERSOR_INLINE F64 in_float64(F32 value) noexcept { return promote_f64(value); }
-TERSOR_INLINE F64 in_float64(F64 value) noexcept { return value; }
-
-template <class Storage>
-double sum_magnitudes(const std::byte* w, std::int64_t cols) noexcept {
-  const auto number = numbers<Storage>(w);
-  F64 sum = splat(0.0);
-  std::int64_t i = 0;
-  for (; i + kLanes <= cols; i += kLanes) sum = sum + in_float64(absolute(number(i, Full{})));
-  if (i < cols) sum = sum + in_float64(absolute(number(i, Partial{static_cast<int>(cols - i)})));
-  return reduce_sum(sum);
-}
-
-// What an entry adds to the norm of its block; the maximum is taken in place of the sum.
-template <BlockNorm norm>
-TERSOR_INLINE F64 joined(F64 sum, F64 value) noexcept {
-  if constexpr (norm == BlockNorm::kL1) return sum + absolute(value);
-  if constexpr (norm == BlockNorm::kL2) return sum + value * value;
-  // The maximum: NaN on either side stays.
-  const F64 size = absolute(value);
-  return select(less(size, sum) | not_equal(sum, sum), sum, size);
-}
-
-template <class Storage, BlockNorm norm>
-TERSOR_INLINE void join_rows(const std::byte* w, std::int64_t cols, double* sums) noexcept {
-  const auto number = numbers<Storage>(w);
-  std::int64_t i = 0;
-  for (; i + kLanes <= cols; i += kLanes) store(sums + i, joined<norm>(load(sums + i), in_float64(number(i, Full{}))));
-  if (i < cols) {
-    const Partial rest{static_cast<int>(cols - i)};
-    store(sums + i, joined<norm>(load(static_cast<const double*>(sums) + i, rest), in_float64(number(i, rest))), rest);
-  }
-}
-
-template <class Storage>
-void join_row(const std::byte* w, std::int64_t cols, BlockNorm norm, double* sums) noexcept {
-  switch (norm) {
-    case BlockNorm::kL1: return join_rows<Storage, BlockNorm::kL1>(w, cols, sums);
-    case BlockNorm::kL2: return join_rows<Storage, BlockNorm::kL2>(w, cols, sums);
-    case BlockNorm::kMax: return join_rows<Storage, BlockNorm::kMax>(w, cols, sums);
-  }
-}
-
 }  // namespace
 
 constinit const PruneScoreKernels prune_score_kernels{
@@ -161,8 +116,6 @@ constinit const PruneScoreKernels prune_score_kernels{
     .multiply_scaled = TERSOR_BY_FLOAT(multiply_scaled),
     .random = random,
     .keep_values = TERSOR_BY_FLOAT(keep_values),
-    .sum_magnitudes = TERSOR_BY_FLOAT(sum_magnitudes),
-    .join_row = TERSOR_BY_FLOAT(join_row),
 };
 
 }  // namespace tersor::cpu::TERSOR_LEVEL

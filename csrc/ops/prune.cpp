@@ -82,15 +82,18 @@ double mean_magnitude(const View& w) {
   require_floating(w);
   require_cpu("mean_magnitude", w);
   if (w.size() == 0) return 0;
-  auto& sum = cpu::prune_score_kernels().sum_magnitudes[w.dtype];
+  auto& sum_rows = cpu::structured_kernels().l1.sum_rows[w.dtype];
   const LoopPlan plan = plan_rows_in_order({{w}}, w.ndim - 1);
   std::vector<double> sums(static_cast<std::size_t>(chunk_count(plan, Split::kColumns)));
   for_each_block(plan, Split::kColumns, [&](const Block& block) {
     double& total = sums[static_cast<std::size_t>(block.chunk)];
     for (std::int64_t r = 0; r < block.extent.rows; ++r)
-      for (std::int64_t col = 0; col < block.extent.cols; col += kColumnUnit)
-        total +=
-            sum(block.operands[0].row<std::byte>(r) + col * item_size(w.dtype), std::min(kColumnUnit, block.extent.cols - col));
+      for (std::int64_t col = 0; col < block.extent.cols; col += kColumnUnit) {
+        const cpu::ConstRows part{block.operands[0].row<std::byte>(r) + col * item_size(w.dtype), 0};
+        double sum;
+        sum_rows(part, part, {1, std::min(kColumnUnit, block.extent.cols - col)}, &sum);
+        total += sum;
+      }
   });
   const double mean = std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(w.size());
   if (!std::isfinite(mean))

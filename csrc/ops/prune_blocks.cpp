@@ -22,14 +22,23 @@ constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) noexcept { retur
 double larger(double a, double b) noexcept { return b < a || a != a ? a : b; }  // NaN on either side stays
 
 // Adds up, or for the maximum norm compares, `count` columns: four at a time, so that no addition waits for the one before.
-double joined(const double* columns, std::int64_t count, cpu::BlockNorm norm) noexcept {
+double joined(const double* columns, std::int64_t count, BlockNorm norm) noexcept {
   double lanes[4] = {0, 0, 0, 0};
   for (std::int64_t i = 0; i < count; ++i) {
     double& lane = lanes[i % 4];
-    lane = norm == cpu::BlockNorm::kMax ? larger(lane, columns[i]) : lane + columns[i];
+    lane = norm == BlockNorm::kMax ? larger(lane, columns[i]) : lane + columns[i];
   }
-  if (norm == cpu::BlockNorm::kMax) return larger(larger(lanes[0], lanes[1]), larger(lanes[2], lanes[3]));
+  if (norm == BlockNorm::kMax) return larger(larger(lanes[0], lanes[1]), larger(lanes[2], lanes[3]));
   return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+}
+
+const cpu::StructuredKernels::Criterion& kernels_of(BlockNorm norm) {
+  const cpu::StructuredKernels& kernels = cpu::structured_kernels();
+  switch (norm) {
+    case BlockNorm::kL1: return kernels.l1;
+    case BlockNorm::kL2: return kernels.l2;
+    default: return kernels.max;
+  }
 }
 
 View view_of(const char* name, void* data, DType dtype, std::int64_t size) {
@@ -60,14 +69,14 @@ class Blocks {
   std::int64_t count() const noexcept { return count_; }
 
   // Sums of squares stand in for their roots, which order alike.
-  std::vector<double> norms(cpu::BlockNorm norm) const {
-    auto& join_row = cpu::prune_score_kernels().join_row[w_.dtype];
+  std::vector<double> norms(BlockNorm norm) const {
+    auto& add_rows = kernels_of(norm).add_rows[w_.dtype];
     std::vector<double> norms(static_cast<std::size_t>(count_));
     for_each_row_group(w_, shape_.rows, [&](const RowGroup& group) {
       const Scratch scratch(static_cast<std::size_t>(cols_) * sizeof(double));
       auto* const columns = reinterpret_cast<double*>(scratch.data());
       std::fill_n(columns, cols_, 0.0);
-      group.for_each_row(w_, [&](std::int64_t, const std::byte* row) { join_row(row, cols_, norm, columns); });
+      group.read(w_, [&](std::int64_t, cpu::ConstRows rows, std::int64_t count) { add_rows(rows, rows, {count, cols_}, columns); });
       for (std::int64_t block = 0; block < across_; ++block)
         norms[static_cast<std::size_t>(first_of(group) + block)] = joined(columns + block * shape_.cols, width(block), norm);
     });
@@ -101,7 +110,7 @@ class Blocks {
 
 }  // namespace
 
-void prune_blocks(const View& w, BlockShape shape, double sparsity, cpu::BlockNorm norm, const View& out) {
+void prune_blocks(const View& w, BlockShape shape, double sparsity, BlockNorm norm, const View& out) {
   if (shape.rows < 1 || shape.cols < 1)
     throw ValueError("block must be two numbers of at least 1, got (" + std::to_string(shape.rows) + ", " +
                      std::to_string(shape.cols) + ")");

@@ -5,9 +5,10 @@
 #include <cstdint>
 
 #include "core/view.h"
-#include "cpu/kernels.h"
 
 namespace tersor {
+
+enum class BlockNorm : std::uint8_t { kL1, kL2, kMax };
 
 struct BlockShape {
   std::int64_t rows, cols;
@@ -15,6 +16,6 @@ struct BlockShape {
 
 // Of the blocks of all matrices (the last two axes), round_half_even(sparsity * blocks) go; of those that tie the first ones.
 // Blocks at the edges are as large as there are entries for. A block that holds NaN ranks highest.
-void prune_blocks(const View& w, BlockShape block, double sparsity, cpu::BlockNorm norm, const View& out);
+void prune_blocks(const View& w, BlockShape block, double sparsity, BlockNorm norm, const View& out);
 
 }  // namespace tersor

@@ -51,11 +51,13 @@ void prune_transposable(const View& w, const View& out) {
     const Scratch scratch(static_cast<std::size_t>(4 * (row_bytes + bit_bytes)));
     const std::byte* rows[4];
     std::uint8_t* bits[4];
-    group.for_each_row(w, [&](std::int64_t r, const std::byte* row) {
-      std::byte* const copy = scratch.data() + r * row_bytes;
-      std::memcpy(copy, row, static_cast<std::size_t>(row_bytes));
-      rows[r] = copy;
-      bits[r] = reinterpret_cast<std::uint8_t*>(scratch.data() + 4 * row_bytes + r * bit_bytes);
+    group.read(w, [&](std::int64_t first, cpu::ConstRows from, std::int64_t count) {
+      for (std::int64_t r = first; r < first + count; ++r) {
+        std::byte* const copy = scratch.data() + r * row_bytes;
+        std::memcpy(copy, from.row<std::byte>(r - first), static_cast<std::size_t>(row_bytes));
+        rows[r] = copy;
+        bits[r] = reinterpret_cast<std::uint8_t*>(scratch.data() + 4 * row_bytes + r * bit_bytes);
+      }
     });
     kernel(rows, static_cast<int>(group.rows), cols, bits);
     group.write(w, out, [&](std::int64_t r) { return bits[r]; });

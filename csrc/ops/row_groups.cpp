@@ -42,11 +42,10 @@ void require_matrix(const View& view) {
     throw ValueError(std::string(view.name) + " has shape " + shape_text(view) + "; it must have rows and columns, two dimensions");
 }
 
-void RowGroup::for_each_row(const View& view, FunctionRef<void(std::int64_t, const std::byte*)> body) const {
+void RowGroup::read(const View& view, FunctionRef<void(std::int64_t, cpu::ConstRows, std::int64_t)> body) const {
   const View part = rows_of(view, *this);
-  for_each_block(plan_rows_in_order({{part}}, 1), Split::kRows, [&](const Block& block) {
-    for (std::int64_t r = 0; r < block.extent.rows; ++r) body(block.first_row + r, block.operands[0].row<std::byte>(r));
-  });
+  for_each_block(plan_rows_in_order({{part}}, 1), Split::kRows,
+                 [&](const Block& block) { body(block.first_row, block.operands[0], block.extent.rows); });
 }
 
 void RowGroup::write(const View& w, const View& out, FunctionRef<const std::uint8_t*(std::int64_t)> bits) const {

@@ -5,6 +5,7 @@
 
 #include "core/function_ref.h"
 #include "core/view.h"
+#include "cpu/rows.h"
 
 namespace tersor {
 
@@ -14,8 +15,8 @@ struct RowGroup {
   std::int64_t matrix, index;  // which matrix, which group of it
   std::int64_t first, rows;    // rows of the matrix
 
-  // Calls body(row of the group, dense columns), in order.
-  void for_each_row(const View& view, FunctionRef<void(std::int64_t, const std::byte*)> body) const;
+  // Calls body(first row of the group, dense rows, how many), in order.
+  void read(const View& view, FunctionRef<void(std::int64_t, cpu::ConstRows, std::int64_t)> body) const;
 
   // Writes what bits(row of the group) keep of w.
   void write(const View& w, const View& out, FunctionRef<const std::uint8_t*(std::int64_t)> bits) const;

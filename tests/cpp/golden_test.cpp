@@ -137,7 +137,6 @@ class Matrix {
     return hash;
   }
 
- private:
   std::uint64_t get(std::int64_t index) const {
     const auto size = static_cast<std::size_t>(item_size(dtype_));
     std::uint64_t bits = 0;
@@ -240,7 +239,7 @@ class Run {
     }
     prune_transposable(view, bits_view);
     keep("mask_nm transposable", dtype, bits.hash());
-    for (const cpu::BlockNorm norm : {cpu::BlockNorm::kL1, cpu::BlockNorm::kL2, cpu::BlockNorm::kMax}) {
+    for (const BlockNorm norm : {BlockNorm::kL1, BlockNorm::kL2, BlockNorm::kMax}) {
       prune_blocks(view, {3, 5}, 0.5, norm, bits_view);
       keep(("mask_blocks " + std::to_string(static_cast<int>(norm))).c_str(), dtype, bits.hash());
     }
