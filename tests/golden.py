@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 import tersor
+from inputs import Shape
 from layouts import FORMATS, Array, unsigned
-from operations import OPERATIONS, Operation, Shape, cases
+from operations import OPERATIONS, Operation, cases
 
 PATH = Path(__file__).with_name("golden.json")
 

@@ -23,7 +23,7 @@ FORMATS = {"float32": (8, 23), "float16": (5, 10), "bfloat16": (8, 7), "float64"
 
 
 class Specification:
-    """reference.py without NumPy's floating-point warnings: special values are what tests are about."""
+    """tersor.reference without NumPy's floating-point warnings: special values are what tests are about."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         function = getattr(reference, name)

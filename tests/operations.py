@@ -1,148 +1,38 @@
-"""Every operation in one table: how to make its inputs, call it, and what reference.py expects. Tests that hold for
+"""Every operation in one table: how to make its inputs, call it, and what tersor.reference expects. Tests that hold for
 all of them, such as the same bits everywhere, walk this table."""
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tersor
-from layouts import FLOATS, Array, canonical_nan, finite_special_values, random_values, spec, special_values
-from tersor import BitmaskTensor, _core
-
-Shape = tuple[int, ...]
-
-
-class Source(Protocol):
-    """Where input values come from: a random generator, or integer arithmetic for the golden hashes."""
-
-    def floats(self, shape: Shape, dtype: np.dtype[Any], special: Array) -> Array: ...
-    def integers(self, shape: Shape, low: int, high: int, dtype: Any) -> Array: ...
-
-
-class RandomSource:
-    def __init__(self, seed: int = 0) -> None:
-        self._seed = seed
-        self._generator = np.random.default_rng(seed)
-
-    def floats(self, shape: Shape, dtype: np.dtype[Any], special: Array) -> Array:
-        self._seed += 1
-        return random_values(shape, dtype, self._seed, special)
-
-    def integers(self, shape: Shape, low: int, high: int, dtype: Any) -> Array:
-        return self._generator.integers(low, high, shape, dtype)
-
-
-# --- inputs ----------------------------------------------------------------------------------------------------------
-
-
-def modest_values(dtype: np.dtype[Any]) -> Array:
-    """Special values that leave the scale of a row to its ordinary ones."""
-    values = special_values(dtype)
-    with np.errstate(invalid="ignore"):
-        return values[~(np.abs(values) > 4) | np.isinf(values)]
-
-
-def logit_values(dtype: np.dtype[Any]) -> Array:
-    """Special values that leave a row of softmax finite."""
-    values = special_values(dtype)
-    with np.errstate(invalid="ignore"):
-        return values[(np.abs(values) < 4) | (values == -np.inf)]
-
-
-def any_float(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-    return (source.floats(shape, dtype, special_values(dtype)),)
-
-
-def any_plain_float(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-    return (source.floats(shape, dtype, np.zeros(1, dtype)),)
-
-
-def two_floats(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-    return any_float(source, shape, dtype) + any_float(source, shape, dtype)
-
-
-def small_floats(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-    """Zeros and subnormals among them, nothing that takes over a sum."""
-    values = special_values(dtype)
-    with np.errstate(invalid="ignore"):
-        return (source.floats(shape, dtype, values[np.abs(values) < 4]),)
-
-
-def weights_and_gradient(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-    return (*small_floats(source, shape, dtype), *small_floats(source, shape, dtype))
-
-
-def float_and_mask(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-    return (source.floats(shape, dtype, special_values(dtype)), source.integers(shape, 0, 2, np.uint8).view(np.bool_))
-
-
-def float_and_packed_mask(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-    w, mask = float_and_mask(source, shape, dtype)
-    return w, spec.pack_mask(mask)
-
-
-def rows_of_weights(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-    return (source.floats(shape, dtype, modest_values(dtype)),)
-
-
-def rows_of_logits(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-    x = np.array(source.floats(shape, dtype, logit_values(dtype)) * dtype.type(8))
-    if x.ndim > 1 and x.size and x.shape[0] > 1:
-        x[0, ..., -1:] = np.nan
-    return (x,)
-
-
-def codes_and_scale(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-    scale_shape = (*shape[:-1], 1) if shape else ()
-    scale_dtype = np.dtype(np.float64 if dtype == np.float64 else np.float32)
-    return source.integers(shape, -128, 128, np.int8), source.floats(scale_shape, scale_dtype, special_values(scale_dtype))
-
-
-def modest_numbers(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-    values = finite_special_values(dtype)
-    return (source.floats(shape, dtype, values[np.abs(values) < 4]),)
-
-
-def mask_alone(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-    return (source.integers(shape, 0, 2, np.uint8).view(np.bool_),)
-
-
-def nibble_codes(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-    return (source.integers(shape, -8, 8, np.int8),)
-
-
-def bytes_of(items_a_byte: int) -> Callable[..., tuple[Array, ...]]:
-    def inputs(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-        return (source.integers((*shape[:-1], -(-shape[-1] // items_a_byte)), 0, 256, np.uint8),)
-
-    return inputs
-
-
-def rows_to_multiply(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-    values = finite_special_values(dtype)
-    return (source.floats(shape, dtype, values[np.abs(values) <= 4]),)
-
-
-@functools.lru_cache(maxsize=4)
-def bitmask_weight(cols: int, dtype: np.dtype[Any], rows: int = 13) -> BitmaskTensor:
-    """Sixteenths from -1 to 1, half of the entries zero; by integer arithmetic, so that it is the same everywhere."""
-    words = np.arange(1, rows * cols + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    words = (words ^ (words >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
-    sixteenths = (words >> np.uint64(33)).astype(np.int64) % 33 - 16
-    w = np.where(words >> np.uint64(63), sixteenths / 16, 0).astype(dtype).reshape(rows, cols)
-    return as_bitmask(w)
-
-
-def as_bitmask(w: Array) -> BitmaskTensor:
-    kept = w != 0
-    offsets = np.cumsum(kept.sum(1)) - kept.sum(1)
-    return BitmaskTensor(w[kept], spec.pack_mask(kept), offsets.astype(np.int64), w.shape)
-
+from inputs import (
+    RandomSource,
+    Shape,
+    Source,
+    any_float,
+    any_plain_float,
+    bitmask_weight,
+    bytes_of,
+    codes_and_scale,
+    float_and_mask,
+    float_and_packed_mask,
+    mask_alone,
+    modest_numbers,
+    nibble_codes,
+    rows_of_logits,
+    rows_of_weights,
+    rows_to_multiply,
+    small_floats,
+    two_bytes_of_8,
+    two_floats,
+    weights_and_gradient,
+)
+from layouts import FLOATS, Array, canonical_nan, spec
+from tersor import _core
 
 # --- the table -------------------------------------------------------------------------------------------------------
 
@@ -159,6 +49,7 @@ class Operation:
     expect: Callable[..., Any]
     dtypes: tuple[str, ...] = tuple(FLOATS)
     in_place: bool = False
+    in_place_of_any: bool = False  # not of the first input alone
     least_ndim: int = 0
     whole: bool = False  # what becomes of an entry depends on all others
 
@@ -203,11 +94,6 @@ def entropy_on_one_thread(x: Array, **_: Any) -> Array:
     _core.set_cpu_level(level)
     tersor.set_num_threads(count)
     return np.asarray(result)
-
-
-def softmax_on_one_thread(x: Array, **_: Any) -> Array:
-    """softmax is specified to a tolerance (test_softmax.py); what must be the same everywhere is what the lowest level
-    gives."""
 
 
 def on_one_thread(call: Callable[[Array], Array], x: Array) -> Array:
@@ -366,6 +252,30 @@ OPERATIONS = [
         call=lambda packed, shape, out, **_: tersor.unpack_mask(packed, shape[-1], out=out),
         expect=lambda packed, shape, **_: spec.unpack_mask(packed, shape[-1]),
     ),
+    *(
+        Operation(
+            f"{logic}_masks",
+            "bitmask",
+            two_bytes_of_8,
+            dtypes=BYTES,
+            in_place=True,
+            in_place_of_any=True,
+            least_ndim=1,
+            call=lambda a, b, out, logic=logic, **_: getattr(tersor, f"{logic}_masks")(a, b, out=out),
+            expect=lambda a, b, logic=logic, **_: getattr(np, f"bitwise_{logic}")(a, b),
+        )
+        for logic in ("and", "or", "xor")
+    ),
+    Operation(
+        "invert_mask",
+        "bitmask",
+        bytes_of(8),
+        dtypes=BYTES,
+        in_place=True,
+        least_ndim=1,
+        call=lambda bits, shape, out, **_: tersor.invert_mask(bits, shape[-1], out=out),
+        expect=lambda bits, shape, **_: spec.invert_mask(bits, shape[-1]),
+    ),
     Operation(
         "round_fixed",
         "quantize",
@@ -482,7 +392,3 @@ def cases(*families: str, in_place: bool = False) -> list[tuple[Operation, np.dt
 
 def case_name(value: Any) -> str:
     return value.name.replace(" ", "_") if isinstance(value, Operation) else str(np.dtype(value).name)
-
-
-def item_count(shape: Shape) -> int:
-    return math.prod(shape)

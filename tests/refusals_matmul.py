@@ -51,7 +51,7 @@ REFUSALS_OF_MATMUL = [
         lambda: tersor.matmul_bitmask(floats(16), weight(3, 16, shape=(3, 1, 16)))),
     Row("a weight of negative length", ValueError, "t.shape", r"no negative",
         lambda: tersor.matmul_bitmask(floats(16), weight(3, 16, shape=(-3, 16)), out=floats(3))),
-    Row("bits of another shape", ValueError, "t.bits", r"\(3, 16\) it must have shape \(3, 2\)",
+    Row("bits of another shape", ValueError, "t.bits", r"3 rows of 16 columns it must have shape \(3, 2\)",
         lambda: tersor.matmul_bitmask(floats(16), weight(3, 16, bits=octets(3, 3)))),
     Row("row offsets with the end", ValueError, "t.row_offsets", r"it must have shape \(3,\)",
         lambda: tersor.matmul_bitmask(floats(16), weight(3, 16, row_offsets=np.arange(4) * 16))),

@@ -98,3 +98,26 @@ def test_columns_that_do_not_fit_the_bytes(cols: int) -> None:
 @pytest.mark.parametrize("cols", range(73, 81))
 def test_columns_that_fit_the_bytes(cols: int) -> None:
     assert tersor.unpack_mask(np.zeros((3, 10), np.uint8), cols).shape == (3, cols)
+
+
+def test_count(settings: Any) -> None:
+    """Padding, set here, is ignored."""
+    rng = np.random.default_rng(6)
+    for shape, cols in (((9,), 71), ((3, 1), 5), ((700, 401), 3205), ((1, 300_000), 2_399_999), ((0, 4), 32), ((4, 0), 0)):
+        bits = rng.integers(0, 256, shape, np.uint8)
+        expected = spec.count_mask(bits, cols)
+        for name, arranged in each_layout(bits):
+            for setting in settings:
+                assert tersor.count_mask(arranged, cols) == expected, f"{shape}, {name}, {setting}"
+
+
+def test_logic_in_place_of_either(each_level: Any) -> None:
+    rng = np.random.default_rng(7)
+    a, b = rng.integers(0, 256, (2, 50, 33), np.uint8)
+    for setting in each_level:
+        for name in ("and", "or", "xor"):
+            combine, expected = getattr(tersor, f"{name}_masks"), getattr(np, f"bitwise_{name}")(a, b)
+            for place in range(2):
+                arrays = [a.copy(), b.copy()]
+                assert combine(*arrays, out=arrays[place]) is arrays[place]
+                assert_same_bits(arrays[place], expected, f"{name}, {setting}")

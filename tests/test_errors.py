@@ -12,6 +12,7 @@ import pytest
 import tersor
 from numpy.lib.stride_tricks import as_strided
 from refusals import BF16, F16, F32, F64, Row, codes, floats, mask, octets, overlap_of, read_only
+from refusals_compress import ARGUMENTS_OF_COMPRESS, REFUSALS_OF_COMPRESS
 from refusals_matmul import ARGUMENTS_OF_MATMUL, REFUSALS_OF_MATMUL
 from refusals_prune import ARGUMENTS_OF_PRUNE, REFUSALS_OF_PRUNE
 
@@ -36,6 +37,7 @@ def ids(row: Row) -> str:
 # --- what is no array that tersor reads: the same for each array argument of each function ---------------------------
 
 ARGUMENTS: list[tuple[str, str, Callable[[Any], Any]]] = [
+    *ARGUMENTS_OF_COMPRESS,
     *ARGUMENTS_OF_MATMUL,
     *ARGUMENTS_OF_PRUNE,
     ("prune_threshold", "w", lambda a: tersor.prune_threshold(a, 0.5)),
@@ -428,7 +430,9 @@ MEMORY = [
 # fmt: on
 
 
-@pytest.mark.parametrize("row", [*DTYPES, *SHAPES, *VALUES, *MEMORY, *REFUSALS_OF_MATMUL, *REFUSALS_OF_PRUNE], ids=ids)
+@pytest.mark.parametrize(
+    "row", [*DTYPES, *SHAPES, *VALUES, *MEMORY, *REFUSALS_OF_COMPRESS, *REFUSALS_OF_MATMUL, *REFUSALS_OF_PRUNE], ids=ids
+)
 def test_message(row: Row) -> None:
     check(row)
 

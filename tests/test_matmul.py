@@ -11,8 +11,9 @@ import pytest
 import tersor
 from conftest import matmul_roundings
 from everywhere import OverlapRefused, SameBitsEverywhere
+from inputs import as_bitmask
 from layouts import FLOATS, Array, assert_same_bits, at_offset, canonical_nan, each_layout, round_once, spec, ulp
-from operations import as_bitmask, case_name, cases
+from operations import case_name, cases
 from tersor import BitmaskTensor
 
 DType = np.dtype[Any]

@@ -10,6 +10,7 @@ import pytest
 import tersor
 from conftest import QUANTIZE_STEP_TOLERANCE
 from everywhere import InPlace, OverlapRefused, SameBitsEverywhere
+from inputs import modest_values
 from layouts import (
     FLOATS,
     LAYOUTS,
@@ -23,7 +24,7 @@ from layouts import (
     special_values,
     unsigned,
 )
-from operations import case_name, cases, modest_values
+from operations import case_name, cases
 
 DType = np.dtype[Any]
 

@@ -10,8 +10,9 @@ import pytest
 import tersor
 from conftest import ROW_SUM_TOLERANCE, TOLERANCE
 from everywhere import InPlace, OverlapRefused, SameBitsEverywhere
+from inputs import logit_values
 from layouts import FLOATS, LAYOUTS, Array, assert_same_bits, canonical_nan, random_values, ulp, unsigned
-from operations import case_name, cases, logit_values
+from operations import case_name, cases
 
 DType = np.dtype[Any]
 COLUMNS = [

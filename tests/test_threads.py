@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -459,9 +461,33 @@ def test_host_s_float_settings_do_not_move_scalars(environment: Callable[[], Any
         assert_same_bits(result, expected)
 
 
+# Operations whose results are no arrays of their inputs' shape, or depend on much else: they have tests of their own at
+# every CPU level and thread count.
+TESTED_APART = {
+    "test_bitmask.py": "count_mask",
+    "test_compress.py": "compress_bitmask decompress_bitmask bitmask_to_csr bitmask_from_csr",
+    "test_compress_nm.py": "compress_24 decompress_24 compress_nm decompress_nm",
+    "test_prune.py": "count_nonzero sparsity",
+    "test_select.py": "prune_magnitude mask_magnitude kth_magnitude kth_value quantile magnitude_threshold",
+    "test_prune_ranked.py": "prune_scores mask_scores prune_taylor mask_taylor prune_wanda "
+    "mask_wanda prune_mean mask_mean prune_random mask_random cubic_sparsity",
+    "test_prune_pattern.py": "prune_nm mask_nm prune_blocks mask_blocks",
+    "test_structured.py": "select_units remove_units score_units_by_loss",
+    "test_information.py": "histogram2d mutual_information mask_information prune_information",
+    "test_nats.py": "distribution_entropy divergence",
+}
+
+
 def test_every_operation_is_in_the_table() -> None:
-    """What these tests walk is the whole public API."""
+    """What these tests walk, and the few that have a test file of their own, are the whole public API."""
     named = {operation.name.split()[0] for operation in OPERATIONS}
-    runtime = {"cpu_level", "cpu_levels", "get_num_threads", "set_num_threads", "register_threadpoolctl"}
-    numbers = {"count_nonzero", "sparsity", "kth_magnitude", "kth_value", "quantile", "magnitude_threshold"}
-    assert named | numbers | runtime == set(tersor.__all__)
+    runtime = {"cpu_level", "cpu_levels", "get_num_threads", "set_num_threads", "register_threadpoolctl", "BitmaskTensor"}
+    apart = {name for names in TESTED_APART.values() for name in names.split()}
+    assert named | apart | runtime == set(tersor.__all__)
+
+
+@pytest.mark.parametrize("file", TESTED_APART)
+def test_operations_apart_are_tested(file: str) -> None:
+    text = (Path(__file__).parent / file).read_text()
+    assert [name for name in TESTED_APART[file].split() if name not in text] == []
+    assert re.search(r"\b(settings|each_level)\b", text)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bench.cases import bitmask, information, matmul, pack, prune, quantize, select, softmax, structured, torch_ops
+from bench.cases import bitmask, compress, information, matmul, pack, prune, quantize, select, softmax, structured, torch_ops
 from bench.operation import Case, Operation
 
 OPERATIONS: list[Operation] = [
     *prune.OPERATIONS,
     *select.OPERATIONS,
     *bitmask.OPERATIONS,
+    *compress.OPERATIONS,
     *quantize.OPERATIONS,
     *pack.OPERATIONS,
     *softmax.OPERATIONS,

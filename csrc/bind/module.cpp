@@ -14,6 +14,7 @@ PYBIND11_MODULE(_core, module, pybind11::multiple_interpreters::not_supported())
   bind_prune_ranked(module);
   bind_prune_pattern(module);
   bind_bitmask(module);
+  bind_compress(module);
   bind_quantize(module);
   bind_pack(module);
   bind_select(module);

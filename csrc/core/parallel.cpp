@@ -30,14 +30,6 @@ std::atomic<int> thread_limit{0};  // 0: not yet asked for
 std::atomic<InterruptPoll> interrupt_poll{nullptr};
 thread_local bool inside_loop = false;
 
-void pause() noexcept {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
 // One parallel_for call. It lives on the caller's stack: the caller leaves only once no worker is inside.
 struct Job {
   FunctionRef<void(std::int64_t)> body;
@@ -53,6 +45,8 @@ struct Job {
     return stopped.load(std::memory_order_relaxed) || next.load(std::memory_order_relaxed) >= chunks;
   }
 };
+
+thread_local const Job* current_job = nullptr;  // null where the loop is a serial one
 
 class Pool {
  public:
@@ -89,7 +83,7 @@ class Pool {
       while (*link != &job) link = &(*link)->following;
       *link = job.following;
     }
-    for (int spin = 0; spin < kSpins && job.workers_inside.load(std::memory_order_acquire) != 0; ++spin) pause();
+    for (int spin = 0; spin < kSpins && job.workers_inside.load(std::memory_order_acquire) != 0; ++spin) pause_briefly();
     // Under the lock also where none is inside: the last to leave holds it until it no longer needs the job.
     std::unique_lock lock(mutex_);
     worker_left_.wait(lock, [&] { return job.workers_inside.load(std::memory_order_relaxed) == 0; });
@@ -98,6 +92,7 @@ class Pool {
   void work(Job& job, InterruptPoll poll) noexcept {
     const DefaultFloatEnvironment environment;
     inside_loop = true;
+    current_job = &job;
     Clock::time_point last_poll = poll ? Clock::now() : Clock::time_point{};
     while (!job.stopped.load(std::memory_order_relaxed)) {
       const std::int64_t chunk = job.next.fetch_add(1, std::memory_order_relaxed);
@@ -113,6 +108,7 @@ class Pool {
       }
     }
     inside_loop = false;
+    current_job = nullptr;
   }
 
   void fail(Job& job) noexcept {
@@ -143,7 +139,7 @@ class Pool {
         leave(*job);
         continue;
       }
-      for (int spin = 0; spin < kSpins && epoch_.load(std::memory_order_acquire) == seen; ++spin) pause();
+      for (int spin = 0; spin < kSpins && epoch_.load(std::memory_order_acquire) == seen; ++spin) pause_briefly();
       std::unique_lock lock(mutex_);
       work_arrived_.wait(lock, [&] { return epoch_.load(std::memory_order_acquire) != seen; });
     }
@@ -184,6 +180,7 @@ Pool& the_pool() {
     pthread_atfork(nullptr, nullptr, [] {
       renew_pool();
       inside_loop = false;
+      current_job = nullptr;
     });
     return true;
   }();
@@ -208,6 +205,16 @@ void parallel_for(std::int64_t chunks, FunctionRef<void(std::int64_t)> body) {
   Job job{body, chunks, workers};
   the_pool().run(job);
   if (job.error) std::rethrow_exception(job.error);
+}
+
+bool loop_is_stopped() noexcept { return current_job && current_job->stopped.load(std::memory_order_relaxed); }
+
+void pause_briefly() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
 }
 
 int num_threads() noexcept {

@@ -8,10 +8,17 @@
 
 namespace tersor {
 
-// Calls body(chunk) once for each chunk in [0, chunks), in any order, on up to num_threads() threads, the caller among them.
+// Calls body(chunk) once for each chunk in [0, chunks), on up to num_threads() threads, the caller among them. Chunks begin in
+// order, and a chunk that has begun is on a thread of its own: a later one may wait for it, as long as it asks loop_is_stopped().
 // What a chunk is must depend on the problem alone, never on the thread count: that keeps results the same.
 // Nested calls run serially. The first exception thrown by a chunk is rethrown here, once every started chunk has ended.
 void parallel_for(std::int64_t chunks, FunctionRef<void(std::int64_t)> body);
+
+// Whether the loop that the calling thread works on has failed or been interrupted: what a chunk waits for may never come then.
+bool loop_is_stopped() noexcept;
+
+// Tells the CPU that this thread waits for another, in a loop that asks again at once.
+void pause_briefly() noexcept;
 
 // TERSOR_NUM_THREADS, else the least of affinity, cgroup quota and OMP_NUM_THREADS, until set.
 int num_threads() noexcept;

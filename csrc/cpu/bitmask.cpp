@@ -1,4 +1,4 @@
-// bitmask: bool masks to bits and back, 64 columns at a time.
+// bitmask: bool masks to bits and back, 64 columns at a time; logic on bits.
 
 #include "cpu/kernels.h"
 #include "cpu/map.h"
@@ -50,8 +50,54 @@ void unpack_mask(ConstRows bits, Rows mask, Extent extent, Store mode) noexcept 
   finish(mode);
 }
 
+// --- logic on packed masks, byte by byte -----------------------------------------------------------------------------------
+
+TERSOR_INLINE auto bytes_of(const std::uint8_t* from) noexcept {
+  return [=](std::int64_t i, auto lanes) TERSOR_LAMBDA { return load(from + i, lanes); };
+}
+
+template <class Join>
+TERSOR_INLINE void combine(ConstRows a, ConstRows b, Rows out, Extent extent, Store mode, Join join) noexcept {
+  for (std::int64_t r = 0; r < extent.rows; ++r) {
+    const auto first = bytes_of(a.row<std::uint8_t>(r)), second = bytes_of(b.row<std::uint8_t>(r));
+    map_row(out.row<std::uint8_t>(r), extent.cols, mode,
+            [=](std::int64_t i, auto lanes) TERSOR_LAMBDA { return join(first(i, lanes), second(i, lanes)); });
+  }
+  finish(mode);
+}
+void and_bits(ConstRows a, ConstRows b, Rows out, Extent extent, Store mode) noexcept {
+  combine(a, b, out, extent, mode, [](auto x, auto y) TERSOR_LAMBDA { return x & y; });
+}
+void or_bits(ConstRows a, ConstRows b, Rows out, Extent extent, Store mode) noexcept {
+  combine(a, b, out, extent, mode, [](auto x, auto y) TERSOR_LAMBDA { return x | y; });
+}
+void xor_bits(ConstRows a, ConstRows b, Rows out, Extent extent, Store mode) noexcept {
+  combine(a, b, out, extent, mode, [](auto x, auto y) TERSOR_LAMBDA { return x ^ y; });
+}
+
+void invert_bits(ConstRows bits, Rows out, Extent extent, std::uint8_t last_byte, Store mode) noexcept {
+  for (std::int64_t r = 0; r < extent.rows; ++r) {
+    const auto bytes = bytes_of(bits.row<std::uint8_t>(r));
+    std::uint8_t* to = out.row<std::uint8_t>(r);
+    map_row(to, extent.cols, mode,
+            [=](std::int64_t i, auto lanes) TERSOR_LAMBDA { return bytes(i, lanes) ^ splat<std::uint8_t>(0xff); });
+    if (extent.cols > 0) to[extent.cols - 1] &= last_byte;
+  }
+  finish(mode);
+}
+
+std::int64_t count_row(const std::uint8_t* bits, std::int64_t cols) noexcept { return count_bits(bits, cols); }
+
 }  // namespace
 
-constinit const BitmaskKernels bitmask_kernels{.pack_mask = pack_mask, .unpack_mask = unpack_mask};
+constinit const BitmaskKernels bitmask_kernels{
+    .pack_mask = pack_mask,
+    .unpack_mask = unpack_mask,
+    .and_bits = and_bits,
+    .or_bits = or_bits,
+    .xor_bits = xor_bits,
+    .invert_bits = invert_bits,
+    .count_bits = count_row,
+};
 
 }  // namespace tersor::cpu::TERSOR_LEVEL

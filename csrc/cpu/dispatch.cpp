@@ -25,6 +25,7 @@ const PruneKernels& prune_kernels() { return active<PruneKernels>(TERSOR_LEVEL_T
 const PruneScoreKernels& prune_score_kernels() { return active<PruneScoreKernels>(TERSOR_LEVEL_TABLES(prune_score_kernels)); }
 const PruneNmKernels& prune_nm_kernels() { return active<PruneNmKernels>(TERSOR_LEVEL_TABLES(prune_nm_kernels)); }
 const BitmaskKernels& bitmask_kernels() { return active<BitmaskKernels>(TERSOR_LEVEL_TABLES(bitmask_kernels)); }
+const CompressKernels& compress_kernels() { return active<CompressKernels>(TERSOR_LEVEL_TABLES(compress_kernels)); }
 const QuantizeKernels& quantize_kernels() { return active<QuantizeKernels>(TERSOR_LEVEL_TABLES(quantize_kernels)); }
 const PackKernels& pack_kernels() { return active<PackKernels>(TERSOR_LEVEL_TABLES(pack_kernels)); }
 const SelectKernels& select_kernels() { return active<SelectKernels>(TERSOR_LEVEL_TABLES(select_kernels)); }

@@ -67,8 +67,27 @@ struct PruneNmKernels {
 struct BitmaskKernels {
   using PackMask = void(ConstRows mask, Rows bits, Extent extent, Store store) noexcept;
   using UnpackMask = void(ConstRows bits, Rows mask, Extent extent, Store store) noexcept;
+  // Columns here are bytes. Of the last one of each row the bits of last_byte stay, so that padding becomes 0.
+  using CombineBits = void(ConstRows a, ConstRows b, Rows out, Extent extent, Store store) noexcept;
+  using InvertBits = void(ConstRows bits, Rows out, Extent extent, std::uint8_t last_byte, Store store) noexcept;
+  using CountBits = std::int64_t(const std::uint8_t* bits, std::int64_t cols) noexcept;
   PackMask& pack_mask;
   UnpackMask& unpack_mask;
+  CombineBits& and_bits;
+  CombineBits& or_bits;
+  CombineBits& xor_bits;
+  InvertBits& invert_bits;
+  CountBits& count_bits;
+};
+
+// compress: items without those whose bit is 0.
+struct CompressKernels {
+  // The items whose bit is set, row after row, `count` in all; writes nothing beyond them.
+  using Compress = void(ConstRows w, ConstRows bits, Extent extent, std::byte* values, std::int64_t count) noexcept;
+  // The next items where a bit is set, +0.0 elsewhere. Reads none beyond the `count` that there are from `values` on.
+  using Expand = void(const std::byte* values, std::int64_t count, ConstRows bits, Rows out, Extent extent, Store store) noexcept;
+  ByFloat<Compress> compress;
+  ByFloat<Expand> expand;
 };
 
 // The largest finite magnitude of a row, as bits of the row's dtype, and whether all of the row was finite.
@@ -240,6 +259,7 @@ const PruneKernels& prune_kernels();
 const PruneScoreKernels& prune_score_kernels();
 const PruneNmKernels& prune_nm_kernels();
 const BitmaskKernels& bitmask_kernels();
+const CompressKernels& compress_kernels();
 const QuantizeKernels& quantize_kernels();
 const PackKernels& pack_kernels();
 const SoftmaxKernels& softmax_kernels();
@@ -254,6 +274,7 @@ const MatmulKernels& matmul_kernels();
   extern const PruneScoreKernels prune_score_kernels;  \
   extern const PruneNmKernels prune_nm_kernels;        \
   extern const BitmaskKernels bitmask_kernels;         \
+  extern const CompressKernels compress_kernels;       \
   extern const QuantizeKernels quantize_kernels;       \
   extern const PackKernels pack_kernels;               \
   extern const SoftmaxKernels softmax_kernels;         \

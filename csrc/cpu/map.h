@@ -45,11 +45,15 @@ template <class T, class Compute>
 TERSOR_INLINE auto compute_line(std::int64_t i, Compute compute) noexcept {
   if constexpr (sizeof(T) >= 4)
     return compute(i, Full{});
-  else if constexpr (sizeof(T) == 2)
-    return concat(compute(i, Full{}), compute(i + kLanes, Full{}));
-  else
-    return concat(concat(compute(i, Full{}), compute(i + kLanes, Full{})),
-                  concat(compute(i + 2 * kLanes, Full{}), compute(i + 3 * kLanes, Full{})));
+  else if constexpr (sizeof(T) == 2) {
+    const auto first = compute(i, Full{});
+    return concat(first, compute(i + kLanes, Full{}));
+  } else {
+    const auto first = compute(i, Full{});
+    const auto second = compute(i + kLanes, Full{});
+    const auto third = compute(i + 2 * kLanes, Full{});
+    return concat(concat(first, second), concat(third, compute(i + 3 * kLanes, Full{})));
+  }
 }
 
 template <class T, class Compute>
@@ -63,6 +67,7 @@ TERSOR_INLINE void map_streaming(T* out, std::int64_t cols, Compute compute) noe
   map_few(out, i, cols, compute);
 }
 
+// Calls compute in the order of the columns: it may carry a state from one group to the next.
 template <class T, class Compute>
 TERSOR_INLINE void map_row(T* out, std::int64_t cols, Store mode, Compute compute) noexcept {
   if (mode == Store::kStreaming)
@@ -116,6 +121,19 @@ TERSOR_INLINE std::uint32_t load_bits(const std::uint8_t* from, std::int64_t col
   for (std::int64_t i = 0; i <= (col % 8 + lanes.count - 1) / 8; ++i)
     bits |= static_cast<std::uint32_t>(from[col / 8 + i]) << (8 * i);
   return (bits >> (col % 8)) & 0xffff;
+}
+
+// The bits of the last columns of a row, less than 64, from a whole byte on; padding becomes 0.
+TERSOR_INLINE std::uint64_t load_last_bits(const std::uint8_t* from, std::int64_t cols) noexcept {
+  std::uint64_t bits = 0;
+  for (std::int64_t i = 0; i < (cols + 7) / 8; ++i) bits |= static_cast<std::uint64_t>(from[i]) << (8 * i);
+  return bits & ((std::uint64_t{1} << cols) - 1);
+}
+
+TERSOR_INLINE std::int64_t count_bits(const std::uint8_t* bits, std::int64_t cols) noexcept {
+  std::int64_t count = 0, i = 0;
+  for (; i + 64 <= cols; i += 64) count += __builtin_popcountll(load_bits_64(bits, i));
+  return i < cols ? count + __builtin_popcountll(load_last_bits(bits + i / 8, cols - i)) : count;
 }
 
 }  // namespace tersor::cpu::TERSOR_LEVEL

@@ -44,19 +44,6 @@ TERSOR_INLINE Lanes<Bits> expand(const Bits* from, std::uint32_t bits) noexcept 
     return expand_load(from, bits);
 }
 
-// The bits of the last few columns of a row.
-TERSOR_INLINE std::uint64_t load_last_bits(const std::uint8_t* from, std::int64_t cols) noexcept {
-  std::uint64_t bits = 0;
-  for (std::int64_t i = 0; i < (cols + 7) / 8; ++i) bits |= static_cast<std::uint64_t>(from[i]) << (8 * i);
-  return bits & ((std::uint64_t{1} << cols) - 1);
-}
-
-std::int64_t count_bits(const std::uint8_t* bits, std::int64_t cols) noexcept {
-  std::int64_t count = 0, i = 0;
-  for (; i + 64 <= cols; i += 64) count += __builtin_popcountll(load_bits_64(bits, i));
-  return i < cols ? count + __builtin_popcountll(load_last_bits(bits + i / 8, cols - i)) : count;
-}
-
 // --- x -------------------------------------------------------------------------------------------------------------------------
 
 template <class Storage, class Math>

@@ -1,4 +1,4 @@
-// quantize: fixed point, and int8 with a scale a row. The formulas stand in python/tersor/reference.py.
+// quantize: fixed point, and int8 with a scale a row. The formulas stand in python/tersor/reference/.
 
 #include "cpu/kernels.h"
 #include "cpu/map.h"

@@ -176,6 +176,56 @@ TERSOR_INLINE U64 expand_load_ahead(const std::uint64_t* from, std::uint32_t bit
   return lanes;
 }
 
+// For 8 bits, the lanes whose bit is set, in order, then lane 0 again and again.
+struct CompressTable {
+  std::int8_t lane[256][8];
+};
+constexpr CompressTable make_compress_table() noexcept {
+  CompressTable table{};
+  for (int bits = 0; bits < 256; ++bits)
+    for (int lane = 0, items = 0; lane < 8; ++lane)
+      if (bits >> lane & 1) table.lane[bits][items++] = static_cast<std::int8_t>(lane);
+  return table;
+}
+alignas(64) inline constexpr CompressTable kCompressTable = make_compress_table();
+
+TERSOR_INLINE __m128i kept_lanes(std::uint32_t bits) noexcept {
+  return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kCompressTable.lane[bits]));
+}
+
+TERSOR_INLINE std::int32_t* compress_store(std::int32_t* to, I32 lanes, std::uint32_t bits) noexcept {
+  for (const auto reg : lanes.reg) {
+    const __m256i kept = _mm256_permutevar8x32_epi32((__m256i)reg, _mm256_cvtepi8_epi32(kept_lanes(bits & 0xff)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), kept);
+    to += __builtin_popcount(bits & 0xff);
+    bits >>= 8;
+  }
+  return to;
+}
+TERSOR_INLINE std::int16_t* compress_store(std::int16_t* to, I16 lanes, std::uint32_t bits) noexcept {
+  const __m256i both = (__m256i)lanes.reg[0];
+  for (const __m128i half : {_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1)}) {
+    // The two bytes of lane i are 2 i and 2 i + 1.
+    const __m128i lane = _mm_cvtepi8_epi16(kept_lanes(bits & 0xff));
+    const __m128i bytes = _mm_add_epi16(_mm_mullo_epi16(lane, _mm_set1_epi16(0x0202)), _mm_set1_epi16(0x0100));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_shuffle_epi8(half, bytes));
+    to += __builtin_popcount(bits & 0xff);
+    bits >>= 8;
+  }
+  return to;
+}
+TERSOR_INLINE std::int64_t* compress_store(std::int64_t* to, I64 lanes, std::uint32_t bits) noexcept {
+  const __m256i high_word = _mm256_setr_epi32(0, 1, 0, 1, 0, 1, 0, 1);
+  for (const auto reg : lanes.reg) {
+    const __m256i lane = _mm256_shuffle_epi32(_mm256_cvtepi8_epi64(kept_lanes(bits & 0xf)), 0xa0);
+    const __m256i kept = _mm256_permutevar8x32_epi32((__m256i)reg, _mm256_add_epi32(_mm256_add_epi32(lane, lane), high_word));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), kept);
+    to += __builtin_popcount(bits & 0xf);
+    bits >>= 4;
+  }
+  return to;
+}
+
 template <class T, int N>
 TERSOR_INLINE void stream(T* to, Lanes<T, N> lanes) noexcept {
   for (int r = 0; r < Lanes<T, N>::kRegisters; ++r) {

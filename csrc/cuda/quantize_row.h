@@ -1,5 +1,5 @@
 #pragma once
-// Symmetric int8 codes of a row, the same bits as reference.py: scale = absmax / 127 and q = rint(w / scale), both divisions
+// Symmetric int8 codes of a row, the same bits as tersor.reference: scale = absmax / 127 and q = rint(w / scale), both divisions
 // correctly rounded.
 
 #include "cuda/formats.h"

@@ -1,9 +1,7 @@
 #include "ops/matmul.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
-#include <limits>
 #include <string>
 
 #include "core/check.h"
@@ -22,8 +20,6 @@ constexpr std::int64_t kPiece = 64;
 // Of the weight for each thread at a time: it stays in L2 for the second half of a block.
 constexpr std::int64_t kChunkBytes = 256 << 10;
 constexpr std::int64_t kLeastChunkBytes = 32 << 10;
-
-constexpr const char* kRemedy = "; compress the weight again";
 
 constexpr std::int64_t round_up(std::int64_t n, std::int64_t step) noexcept { return (n + step - 1) / step * step; }
 
@@ -65,20 +61,6 @@ class LastAxis {
 
 // --- what is asked of the arguments ----------------------------------------------------------------------------------------------
 
-void require_shape(const View& view, std::initializer_list<std::int64_t> shape, const char* meaning) {
-  View wanted = view;
-  wanted.ndim = 0;
-  for (const std::int64_t length : shape) wanted.shape[wanted.ndim++] = length;
-  if (!same_shape(view, wanted))
-    throw ValueError(std::string(view.name) + " has shape " + shape_text(view) + "; " + meaning + " it must have shape " +
-                     shape_text(wanted));
-}
-
-void require_contiguous(const View& view) {
-  if (view.size() > 0 && !view.is_contiguous())
-    throw ValueError(std::string(view.name) + " is not contiguous in memory; pass numpy.ascontiguousarray(...) or .contiguous()");
-}
-
 void require_columns(const View& x, std::int64_t cols) {
   if (x.ndim == 0) throw ValueError(std::string(x.name) + " has no axis of columns; it must have at least one dimension");
   if (x.shape[x.ndim - 1] == cols) return;
@@ -86,21 +68,8 @@ void require_columns(const View& x, std::int64_t cols) {
                    std::to_string(cols));
 }
 
-void require_weight(const BitmaskViews& w) {
-  if (w.rows < 0 || w.cols < 0) throw ValueError("t.shape must hold no negative number");
-  require_floating(w.values);
-  require_dtype(w.bits, {DType::kUInt8});
-  require_dtype(w.row_offsets, {DType::kInt64});
-  const std::string meaning = "for a weight of shape (" + std::to_string(w.rows) + ", " + std::to_string(w.cols) + ")";
-  require_shape(w.bits, {w.rows, (w.cols + 7) / 8}, meaning.c_str());
-  require_shape(w.row_offsets, {w.rows}, meaning.c_str());
-  if (w.values.ndim != 1)
-    throw ValueError(std::string(w.values.name) + " has shape " + shape_text(w.values) + "; it must have one dimension");
-  for (const View* part : {&w.values, &w.bits, &w.row_offsets}) require_contiguous(*part);
-}
-
 void require_arguments(const View& x, const BitmaskViews& w, const View& y) {
-  require_weight(w);
+  require_bitmask(w);
   require_floating(x);
   if (x.dtype != DType::kFloat32) require_same_dtype(w.values, x);
   require_same_dtype(x, y);
@@ -115,46 +84,6 @@ void require_arguments(const View& x, const BitmaskViews& w, const View& y) {
 }
 
 // --- the weight ------------------------------------------------------------------------------------------------------------------
-
-std::int64_t row_start(const BitmaskViews& w, std::int64_t row) noexcept {
-  if (row == w.rows) return w.values.size();
-  std::int64_t start;
-  std::memcpy(&start, w.row_offsets.data + row * static_cast<std::int64_t>(sizeof start), sizeof start);
-  return start;
-}
-
-// Rows must begin in order and within the values: the kernel relies on that. Their bits it checks itself.
-void require_ordered(const BitmaskViews& w) {
-  std::int64_t last = 0;
-  bool ordered = w.rows == 0 || row_start(w, 0) == 0;
-  for (std::int64_t row = 0; row <= w.rows && ordered; ++row) {
-    const std::int64_t start = row_start(w, row);
-    ordered = last <= start && (row < w.rows || w.rows > 0 || start == 0);
-    last = start;
-  }
-  if (!ordered)
-    throw ValueError(std::string(w.row_offsets.name) + " must begin with 0, never decrease, and stay within the " +
-                     std::to_string(w.values.size()) + " entries of " + w.values.name + kRemedy);
-}
-
-// The first row that any thread found wrong.
-class FirstWrong {
- public:
-  void find(std::int64_t row) noexcept {
-    for (std::int64_t before = row_.load(); row < before && !row_.compare_exchange_weak(before, row);) {
-    }
-  }
-  void require_none(const BitmaskViews& w) const {
-    const std::int64_t row = row_.load();
-    if (row == kNone) return;
-    throw ValueError(std::string(w.bits.name) + " and " + w.row_offsets.name + " disagree about the number of values in row " +
-                     std::to_string(row) + kRemedy);
-  }
-
- private:
-  static constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
-  std::atomic<std::int64_t> row_{kNone};
-};
 
 // Calls body(first, last) for stretches of rows whose size depends on the weight and the batch alone.
 template <class Body>
@@ -242,10 +171,10 @@ class Writer {
 void multiply_piece(const BitmaskViews& w, std::int64_t first, std::int64_t last, const Panels& x, std::int64_t first_x,
                     const Writer& y, FirstWrong& wrong) {
   std::int64_t starts[kPiece + 1];
-  for (std::int64_t row = first; row <= last; ++row) starts[row - first] = row_start(w, row);
+  for (std::int64_t row = first; row <= last; ++row) starts[row - first] = w.start_of(row);
   auto& multiply = cpu::matmul_kernels().multiply_bitmask[w.values.dtype];
-  const std::int64_t row_bytes = (w.cols + 7) / 8, rows = last - first;
-  const cpu::BitmaskRows weight{w.values.data, w.values.size(), starts, {w.bits.data + first * row_bytes, row_bytes}};
+  const std::int64_t rows = last - first;
+  const cpu::BitmaskRows weight{w.values.data, w.values.size(), starts, {w.bits.data + first * w.row_bytes(), w.row_bytes()}};
   alignas(64) std::byte sums[kPiece * cpu::kMatmulWidth * sizeof(double)];
   for (std::int64_t b = 0; b < x.count(); b += cpu::kMatmulWidth) {
     const std::int64_t row = multiply(weight, {rows, w.cols}, x.panel(b), x.width(b), sums);
@@ -272,7 +201,7 @@ void matmul_bitmask(const View& x, const BitmaskViews& w, const View& y) {
     for_rows(w, count, [&](std::int64_t first, std::int64_t last) {
       for (; first < last; first += kPiece) multiply_piece(w, first, std::min(last, first + kPiece), panels, begin, writer, wrong);
     });
-    wrong.require_none(w);
+    require_no_wrong_row(w, wrong);
   }
 }
 

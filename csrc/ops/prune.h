@@ -1,5 +1,5 @@
 #pragma once
-// prune: thresholds and masks. The meaning of each op, NaN and -0.0 included, stands in python/tersor/reference.py.
+// prune: thresholds and masks. The meaning of each op, NaN and -0.0 included, stands in python/tersor/reference/.
 
 #include <cstdint>
 

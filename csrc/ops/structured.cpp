@@ -16,8 +16,8 @@ namespace tersor {
 
 namespace {
 
-// The order of the additions, which reference.py has too: blocks of rows, row after row; of their sums blocks of columns within a
-// unit, on 64 lanes; and these join one after the other.
+// The order of the additions, which tersor.reference has too: blocks of rows, row after row; of their sums blocks of columns within
+// a unit, on 64 lanes; and these join one after the other.
 constexpr std::int64_t kBlockRows = 128;
 constexpr std::int64_t kBlockCols = 2048;
 // Columns whose sums are kept at once, 128 KiB within L2: rows of a matrix are then read in long runs.

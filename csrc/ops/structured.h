@@ -1,6 +1,6 @@
 #pragma once
 // structured: scores of whole units. A unit is group_size neighbouring entries of an axis with all that belongs to them on the
-// other axes: a row, a column, a channel, an attention head. The meaning of each score stands in python/tersor/reference.py.
+// other axes: a row, a column, a channel, an attention head. The meaning of each score stands in python/tersor/reference/.
 
 #include <cstdint>
 

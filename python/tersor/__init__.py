@@ -5,7 +5,10 @@ an array of a known size takes ``out=``. ``import tersor.torch`` registers the f
 """
 
 from tersor._bitmask_tensor import BitmaskTensor
-from tersor.bitmask import pack_mask, unpack_mask
+from tersor.bitmask import and_masks, count_mask, invert_mask, or_masks, pack_mask, unpack_mask, xor_masks
+from tersor.compress import compress_bitmask, decompress_bitmask
+from tersor.compress_csr import bitmask_from_csr, bitmask_to_csr
+from tersor.compress_nm import compress_24, compress_nm, decompress_24, decompress_nm
 from tersor.information import (
     distribution_entropy,
     divergence,
@@ -52,11 +55,21 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BitmaskTensor",
+    "and_masks",
     "apply_mask",
+    "bitmask_from_csr",
+    "bitmask_to_csr",
+    "compress_24",
+    "compress_bitmask",
+    "compress_nm",
+    "count_mask",
     "count_nonzero",
     "cpu_level",
     "cpu_levels",
     "cubic_sparsity",
+    "decompress_24",
+    "decompress_bitmask",
+    "decompress_nm",
     "dequantize_int8",
     "distribution_entropy",
     "divergence",
@@ -64,6 +77,7 @@ __all__ = [
     "get_num_threads",
     "histogram",
     "histogram2d",
+    "invert_mask",
     "kth_magnitude",
     "kth_value",
     "magnitude_threshold",
@@ -79,6 +93,7 @@ __all__ = [
     "mask_wanda",
     "matmul_bitmask",
     "mutual_information",
+    "or_masks",
     "pack_int4",
     "pack_mask",
     "prune_blocks",
@@ -104,4 +119,5 @@ __all__ = [
     "sparsity",
     "unpack_int4",
     "unpack_mask",
+    "xor_masks",
 ]

@@ -10,7 +10,8 @@ import numpy as np
 MOST_BINS = 2**20  # as in C++, which checks them; here it keeps outputs small
 
 
-def _integer(number: Any, name: str) -> int:
+def integer(number: Any, name: str) -> int:
+    """An integer of any kind, but not a float."""
     try:
         return operator.index(number)
     except TypeError:
@@ -30,7 +31,7 @@ def share(number: Any, name: str) -> float:
 
 def normal_axis(axis: int, ndim: int) -> int:
     """The axis counted from the front."""
-    axis = _integer(axis, "axis")
+    axis = integer(axis, "axis")
     if not -ndim <= axis < ndim:
         raise np.exceptions.AxisError(axis, ndim)
     return axis % ndim
@@ -41,11 +42,23 @@ def packed_shape(shape: Any, per_byte: int) -> tuple[int, ...]:
     return (*shape[:-1], -(-shape[-1] // per_byte)) if len(shape) else ()
 
 
+def columns_of(shape: Any, name: str) -> int:
+    """The length of the last axis of the argument ``name``."""
+    if not len(shape):
+        raise ValueError(f"{name} has no axis of columns; it must have at least one dimension")
+    return int(shape[-1])
+
+
+def stored_columns(cols: int, n: int, m: int) -> int:
+    """Entries that n:m storage keeps of a row; what is out of range is left for the op to refuse."""
+    return cols // m * n + min(n, cols % m) if 1 <= n < m else 0
+
+
 def unpacked_shape(shape: Any, cols: int, name: str) -> tuple[int, ...]:
     """The last axis of the argument ``name`` replaced by ``cols`` columns."""
     if not len(shape):
         raise ValueError(f"{name} has no axis to unpack along; it must have at least one dimension")
-    cols = _integer(cols, "cols")
+    cols = integer(cols, "cols")
     if cols < 0:
         raise ValueError(f"cols must be at least 0, got {cols}")
     return (*shape[:-1], cols)
@@ -58,7 +71,7 @@ def reduced_shape(shape: Any, axis: int) -> tuple[int, ...]:
 
 def unit_count(shape: Any, axis: int, group_size: int) -> int:
     """How many times ``group_size`` goes into ``axis``; what does not go in evenly is left for the op to refuse."""
-    entries, group_size = shape[normal_axis(axis, len(shape))], _integer(group_size, "group_size")
+    entries, group_size = shape[normal_axis(axis, len(shape))], integer(group_size, "group_size")
     return int(entries // group_size) if group_size > 0 else 0
 
 

@@ -6,6 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from tersor import _core
+from tersor._arguments import columns_of, packed_shape
+from tersor._outputs import framework_of, item_size
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BitmaskTensor:
@@ -74,3 +80,33 @@ class BitmaskTensor:
             f"BitmaskTensor(shape={self.shape}, dtype={dtype}, nonzeros={self.nonzeros}, "
             f"sparsity={self.sparsity:.4g}, nbytes={self.nbytes})"
         )
+
+
+def compressed(w: Any, name: str) -> BitmaskTensor:
+    """The nonzero entries of an array that messages call ``name``."""
+    _core.check_array(w, name)
+    framework = framework_of(w, name)
+    cols = columns_of(w.shape, name)
+    rows, item_bytes = math.prod(w.shape[:-1]), item_size(w.dtype)
+    bits = framework.empty(w, packed_shape((rows, cols), 8), "uint8")
+    row_offsets = framework.empty(w, (rows,), "int64")
+    memory = np.empty(rows * cols * item_bytes, np.uint8)
+    count = _core.compress_bitmask(w, framework.of_bytes(memory, w.dtype), bits, row_offsets, tuple(w.shape))
+    memory.resize(count * item_bytes, refcheck=False)  # in place: what no value has been written to is given back
+    values = framework.result(framework.of_bytes(memory, w.dtype))
+    return BitmaskTensor(values, framework.result(bits), framework.result(row_offsets), tuple(w.shape))
+
+
+def require_bitmask(t: Any) -> None:
+    """TypeError for what is no BitmaskTensor."""
+    if not isinstance(t, BitmaskTensor):
+        raise TypeError(f"t must be a BitmaskTensor, not {type(t).__name__}; compress the weight first")
+
+
+def require_matrix(t: Any) -> tuple[int, int]:
+    """Rows and columns of a BitmaskTensor of two dimensions."""
+    require_bitmask(t)
+    if len(t.shape) != 2:
+        raise ValueError(f"t has shape {t.shape}; it must have the two dimensions of a matrix, (rows, cols)")
+    rows, cols = t.shape
+    return rows, cols

@@ -19,7 +19,7 @@ _LEAST_ALIGNED_BYTES = 16384
 
 _FLOAT64 = np.dtype(np.float64)
 _NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
-    name: np.dtype(name) for name in ("float32", "float16", "float64", "int8", "uint8", "bool", "int64")
+    name: np.dtype(name) for name in ("float32", "float16", "float64", "int8", "uint8", "bool", "int16", "int32", "int64")
 }
 
 
@@ -32,8 +32,11 @@ class Framework(Protocol):
     def empty_like(self, like: Any, dtype: Any = None) -> Any:
         """An array of the shape, and where it is dense the memory order, of ``like``."""
 
+    def of_bytes(self, memory: Any, dtype: Any) -> Any:
+        """NumPy bytes as an array of one dimension for a kernel to fill; ``result`` makes it the caller's."""
+
     def result(self, filled: Any) -> Any:
-        """What the caller gets for an array that came from ``empty`` or ``empty_like``."""
+        """What the caller gets for an array that came from ``empty``, ``empty_like`` or ``of_bytes``."""
 
     def places(self, filled: Any) -> Any:
         """Where a mask of one dimension that came from ``empty`` is True: int64, ascending, for the caller."""
@@ -74,6 +77,9 @@ class _NumPy:
         nbytes = like.size * dtype.itemsize
         return np.empty(like.shape, dtype) if nbytes < _LEAST_ALIGNED_BYTES else aligned_empty(like.shape, dtype, nbytes)
 
+    def of_bytes(self, memory: Any, dtype: Any) -> Any:
+        return memory.view(numpy_dtype(dtype))
+
     def result(self, filled: Any) -> Any:
         return filled
 
@@ -101,6 +107,9 @@ class _Torch:
             raise TypeError("complex numbers have no order")
         return self._torch.as_tensor(numbers, dtype=self._torch.float64, device=like.device)
 
+    def of_bytes(self, memory: Any, dtype: Any) -> Any:
+        return self._torch.from_numpy(memory).view(self._dtype(dtype))
+
     def result(self, filled: Any) -> Any:
         return filled
 
@@ -121,6 +130,9 @@ class _OnCpu:
 
     def empty_like(self, like: Any, dtype: Any = None) -> Any:
         return self.empty(like, tuple(like.shape), like.dtype if dtype is None else dtype)
+
+    def of_bytes(self, memory: Any, dtype: Any) -> Any:
+        return memory.view(numpy_dtype(dtype_name(dtype)))
 
     def result(self, filled: Any) -> Any:
         # NumPy does not export bfloat16 by DLPack.
@@ -150,6 +162,9 @@ class _OnDevice:
 
     def float64_array(self, numbers: Any, like: Any) -> Any:
         return self._namespace.asarray(numbers, dtype=self._namespace.float64)
+
+    def of_bytes(self, memory: Any, dtype: Any) -> Any:
+        return memory.view(numpy_dtype(dtype_name(dtype)))  # which the op refuses beside arrays of another device
 
     def result(self, filled: Any) -> Any:
         return filled
@@ -197,6 +212,12 @@ def dtype_name(dtype: Any) -> str:
         return str(np.dtype(dtype).name)
     except TypeError:
         return str(dtype)
+
+
+def item_size(dtype: Any) -> int:
+    """Bytes of an item of a dtype that tersor reads."""
+    name = dtype_name(dtype)
+    return 2 if name == "bfloat16" else _NUMPY_DTYPES[name].itemsize
 
 
 def floating_dtype_name(dtype: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tersor import _core
-from tersor._bitmask_tensor import BitmaskTensor
+from tersor._bitmask_tensor import BitmaskTensor, require_matrix
 from tersor._outputs import framework_of
 
 
@@ -59,11 +59,7 @@ def matmul_bitmask(x: Any, t: BitmaskTensor, *, out: Any = None) -> Any:
     >>> tersor.matmul_bitmask(np.array([[1.0, 2.0]], np.float32), w)
     array([[6., 4.]], dtype=float32)
     """
-    if not isinstance(t, BitmaskTensor):
-        raise TypeError(f"t must be a BitmaskTensor, not {type(t).__name__}; compress the weight first")
-    if len(t.shape) != 2:
-        raise ValueError(f"t has shape {t.shape}; it must have the two dimensions of a matrix, (rows, cols)")
-    rows, cols = t.shape
+    rows, cols = require_matrix(t)
     if out is not None:
         _core.matmul_bitmask(x, t.values, t.bits, t.row_offsets, rows, cols, out)
         return out

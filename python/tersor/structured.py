@@ -53,7 +53,7 @@ def score_units(
     Notes
     -----
     w is read once and ``w * gradient`` is never stored. Terms and sums are float64, in an order that depends on the shape
-    alone (``reference.py`` has it). Where a unit has L neighbouring entries in each of R stretches, R the product of the
+    alone (``tersor.reference`` has it). Where a unit has L neighbouring entries in each of R stretches, R the product of the
     axes before ``axis``, it leaves ``J = ceil(R / 128) * ceil(L / 2048)`` partial sums, the memory that a call takes, and
     the relative error of l1 and l2 is at most ``(168 + J) * 2**-53``: 127 additions of stretches, 31 on a lane, 6 of
     lanes and J, and up to 3 roundings of squares and roots. max is exact. A unit that holds NaN scores NaN, one without

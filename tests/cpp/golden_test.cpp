@@ -12,6 +12,8 @@
 
 #include "core/cpu_level.h"
 #include "ops/bitmask.h"
+#include "ops/compress.h"
+#include "ops/compress_nm.h"
 #include "ops/distribution.h"
 #include "ops/information.h"
 #include "ops/matmul.h"
@@ -171,6 +173,7 @@ class Run {
       structured(dtype);
       information(dtype);
       matmul(dtype);
+      compress(dtype);
     }
     pack();
     nats();
@@ -363,6 +366,30 @@ class Run {
     keep("matmul_bitmask", dtype, out.hash());
   }
 
+  void compress(DType dtype) {
+    Matrix w = floats(dtype), values(dtype, rows_, cols_), bits(DType::kUInt8, rows_, (cols_ + 7) / 8);
+    Matrix offsets(DType::kInt64, 1, rows_);
+    prune_threshold(w.view(), 0.25, w.view());
+    BitmaskViews t{values.flat_view(rows_ * cols_), bits.view(), offsets.flat_view(rows_), rows_, cols_};
+    t.values = values.flat_view(compress_bitmask(w.view(), t));
+    keep("compress_bitmask", dtype, values.hash());
+    decompress_bitmask(t, w.view());
+    keep("decompress_bitmask", dtype, w.hash());
+
+    prune_nm(w.view(), 2, 7, 1, w.view());
+    const std::int64_t stored = stored_columns(cols_, 2, 7);
+    Matrix of_rows(dtype, rows_, stored), indices(DType::kUInt8, rows_, (3 * stored + 7) / 8);
+    compress_nm(w.view(), 2, 7, of_rows.view(), indices.view());
+    keep("compress_nm", dtype, of_rows.hash() ^ indices.hash());
+
+    View whole_groups = w.view();
+    whole_groups.shape[1] = cols_ / 4 * 4;
+    prune_nm(whole_groups, 2, 4, 1, whole_groups);
+    Matrix half(dtype, rows_, cols_ / 4 * 2), kept(DType::kUInt8, rows_, (cols_ / 4 * 4 + 7) / 8);
+    compress_24_bitmask(whole_groups, half.view(), kept.view());
+    keep("compress_24", dtype, half.hash() ^ kept.hash());
+  }
+
   void pack() {
     CounterSource source;
     Matrix mask = Matrix::integers(DType::kBool, rows_, cols_, 0, 2, source), bits(DType::kUInt8, rows_, (cols_ + 7) / 8);
@@ -370,6 +397,8 @@ class Run {
     keep("pack_mask", DType::kUInt8, bits.hash());
     unpack_mask(bits.view(), mask.view());
     keep("unpack_mask", DType::kBool, mask.hash());
+    invert_mask(bits.view(), cols_, bits.view());
+    keep("invert_mask", DType::kUInt8, bits.hash() ^ static_cast<std::uint64_t>(count_mask(bits.view(), cols_)));
     Matrix q = Matrix::integers(DType::kInt8, rows_, cols_, -8, 8, source), packed(DType::kUInt8, rows_, (cols_ + 1) / 2);
     pack_int4(q.view(), packed.view());
     keep("pack_int4", DType::kUInt8, packed.hash());

@@ -2,7 +2,8 @@
 
 They take and return tensors like the functions of the same names in ``tersor``, without ``out=``. torch.compile sees
 them as single operators and does not break the graph; autograd works through ``prune_*``, ``apply_mask``,
-``remove_units``, ``softmax`` and, in x, ``matmul_bitmask``, which takes the parts of its BitmaskTensor one by one. Those
+``remove_units``, ``softmax``, ``compress_bitmask``, ``decompress_bitmask`` and, in x, ``matmul_bitmask``. A BitmaskTensor
+is its parts here, one by one. Those
 that give a number, such as ``count_nonzero``, give a tensor of no dimensions. Lists of tensors are for the functions of
 ``tersor`` alone.
 
@@ -18,12 +19,25 @@ Examples
 tensor([1., 0., 1.])
 """
 
-from tersor.torch import bitmask, information, matmul, pack, prune, prune_criteria, quantize, select, softmax, structured
+from tersor.torch import (
+    bitmask,
+    compress,
+    information,
+    matmul,
+    pack,
+    prune,
+    prune_criteria,
+    quantize,
+    select,
+    softmax,
+    structured,
+)
 from tersor.torch.structured import GroupImportance, remove_channels
 
 __all__ = [
     "GroupImportance",
     "bitmask",
+    "compress",
     "information",
     "matmul",
     "pack",

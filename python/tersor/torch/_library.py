@@ -72,6 +72,11 @@ def plain(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.as_subclass(torch.Tensor)
 
 
+def dense(tensor: torch.Tensor) -> torch.Tensor:
+    """A plain tensor in C order, for what the kernels read from end to end."""
+    return plain(tensor).contiguous()
+
+
 def constant(tensor: torch.Tensor) -> torch.Tensor:
     """A plain tensor without its gradient, for kernels whose outputs are constants."""
     return plain(tensor.detach() if tensor.requires_grad else tensor)

@@ -1,0 +1,76 @@
+// compress: the items whose bit is set move together, and apart again. 16 columns at a time, whose bits say how far to go on.
+
+#include "cpu/kernels.h"
+#include "cpu/map.h"
+#include "cpu/simd.h"
+
+namespace tersor::cpu::TERSOR_LEVEL {
+
+namespace {
+
+// Where kept items go. Whole vectors are stored as long as they fit; the last few items go through a buffer, so that nothing is
+// written beyond them: there another thread's begin.
+template <class Item>
+class Kept {
+ public:
+  Kept(std::byte* values, std::int64_t count) noexcept : next_(reinterpret_cast<Item*>(values)), end_(next_ + count) {}
+
+  TERSOR_INLINE void take(Lanes<Item> items, std::uint32_t bits) noexcept {
+    if (end_ - next_ >= kLanes) {
+      next_ = compress_store(next_, items, bits);
+    } else {
+      alignas(64) Item buffer[kLanes];
+      const auto taken = static_cast<std::size_t>(compress_store(buffer, items, bits) - buffer);
+      std::memcpy(next_, buffer, taken * sizeof(Item));
+      next_ += taken;
+    }
+  }
+
+ private:
+  Item* next_;
+  Item* end_;
+};
+
+template <class Item>
+void compress(ConstRows w, ConstRows bits, Extent extent, std::byte* values, std::int64_t count) noexcept {
+  Kept<Item> kept(values, count);
+  for (std::int64_t r = 0; r < extent.rows; ++r) {
+    const Item* from = w.row<Item>(r);
+    const std::uint8_t* of_row = bits.row<std::uint8_t>(r);
+    std::int64_t i = 0;
+    for (; i + 64 <= extent.cols; i += 64) {
+      const std::uint64_t word = load_bits_64(of_row, i);
+      for (int k = 0; k < 64; k += kLanes) kept.take(load(from + i + k), static_cast<std::uint32_t>(word >> k) & 0xffff);
+    }
+    for (; i + kLanes <= extent.cols; i += kLanes) kept.take(load(from + i), load_bits(of_row, i, Full{}));
+    if (const auto left = static_cast<int>(extent.cols % kLanes); left > 0) {
+      const Partial rest{left};
+      kept.take(load(from + i, rest), load_bits(of_row, i, rest) & ((1u << rest.count) - 1));
+    }
+  }
+}
+
+template <class Item>
+void expand(const std::byte* values, std::int64_t count, ConstRows bits, Rows out, Extent extent, Store mode) noexcept {
+  const Item* next = reinterpret_cast<const Item*>(values);
+  const Item* const end = next + count;
+  for (std::int64_t r = 0; r < extent.rows; ++r) {
+    const std::uint8_t* of_row = bits.row<std::uint8_t>(r);
+    map_row(out.row<Item>(r), extent.cols, mode, [&](std::int64_t i, auto lanes) TERSOR_LAMBDA {
+      const std::uint32_t of_lanes = load_bits(of_row, i, lanes) & ((1u << lanes.count) - 1);
+      const auto items = end - next >= kLanes ? expand_load_ahead(next, of_lanes) : expand_load(next, of_lanes);
+      next += __builtin_popcount(of_lanes);
+      return items;
+    });
+  }
+  finish(mode);
+}
+
+}  // namespace
+
+constinit const CompressKernels compress_kernels{
+    .compress = {compress<std::int32_t>, compress<std::int16_t>, compress<std::int16_t>, compress<std::int64_t>},
+    .expand = {expand<std::uint32_t>, expand<std::uint16_t>, expand<std::uint16_t>, expand<std::uint64_t>},
+};
+
+}  // namespace tersor::cpu::TERSOR_LEVEL
