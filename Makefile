@@ -42,7 +42,7 @@ $(VENV)/bench.stamp: $(VENV)/package.stamp bench/requirements.txt
 test: $(VENV)/test.stamp lint  ## set everything up, lint, and run all tests
 	$(BIN)/python -m pytest tests
 
-demo: $(VENV)/demo.stamp  ## compress two trained models; prints a table and writes a figure
+demo: $(VENV)/demo.stamp  ## compress two trained models; prints tables and writes a figure
 	$(BIN)/python -m demo
 
 bench: $(VENV)/bench.stamp  ## time every operation against the bandwidth floor and its peers

@@ -1,4 +1,4 @@
-"""The demonstration: two trained models compressed with every operation, measured on disk and in use.
+"""The demonstration: two trained models pruned, quantized and distilled, measured on disk and in use.
 
-``python -m demo`` prints a table and writes it as JSON beside a figure.
+``python -m demo`` prints two tables and writes them as JSON beside a figure.
 """

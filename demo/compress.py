@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 
 from demo.arrays import Array, as_dtype, positions, scatter, select, to_numpy
 from demo.checks import require
+from demo.sparse import InBitmask, patterns
 from demo.storage import Parts
 from demo.timing import TimedOperations
 
 QUANTILE_SAMPLE = 1 << 16
 INT4_LARGEST = 7
 INT8_LARGEST = 127
+
+# What training can make up for: weights that are floats, all or those that are left.
+TRAINABLE_FAMILIES = frozenset({"original", "unstructured", "pattern"})
 
 
 class Method(Protocol):
@@ -67,12 +71,12 @@ class Float32:
 
 
 @dataclass(frozen=True)
-class Prune:
-    """The smallest entries dropped. Stored: one bit for each entry, and the values that are kept."""
+class Threshold:
+    """The entries below a threshold dropped, about this share. Stored: one bit for each entry, and what is kept."""
 
     name: str
     share: float
-    family: str = "prune"
+    family: str = "unstructured"
 
     def encode(self, operations: TimedOperations, weight: Array) -> Parts:
         threshold = threshold_for(weight, self.share)
@@ -123,7 +127,8 @@ class RoundFixed:
         return weight * 2.0**-self.bits
 
     def expected(self, weight: NDArray[Any]) -> NDArray[Any]:
-        return np.rint(weight * np.float32(2**self.bits)) / np.float32(2**self.bits)
+        rounded: NDArray[Any] = np.rint(weight * np.float32(2**self.bits)) / np.float32(2**self.bits)
+        return rounded
 
 
 @dataclass(frozen=True)
@@ -183,12 +188,12 @@ class Int4:
 
 
 @dataclass(frozen=True)
-class PruneInt8:
+class ThresholdInt8:
     """Pruned, then int8. Stored: one bit for each entry, the codes that are kept, and one scale a row."""
 
     name: str
     share: float
-    family: str = "prune + int8"
+    family: str = "threshold + int8"
 
     def encode(self, operations: TimedOperations, weight: Array) -> Parts:
         mask = operations.mask_threshold(weight, threshold_for(weight, self.share))
@@ -200,20 +205,25 @@ class PruneInt8:
         return operations.dequantize_int8(scatter(parts["codes"], mask), parts["scale"])
 
     def expected(self, weight: NDArray[Any]) -> NDArray[Any]:
-        return Int8().expected(Prune(self.name, self.share).expected(weight))
+        return Int8().expected(Threshold(self.name, self.share).expected(weight))
 
 
-def standard_methods() -> list[Method]:
-    """The methods that every model goes through, from the mildest to the most drastic of each family."""
+def sparse_methods() -> list[Method]:
+    """The original, and what leaves entries out, from the freest to the strictest pattern."""
     return [
         Float32(),
-        Prune("prune 30 %", 0.3),
-        Prune("prune 50 %", 0.5),
-        Prune("prune 70 %", 0.7),
+        Threshold("threshold, about 50 %", 0.5),
+        *(InBitmask(pattern) for pattern in patterns()),
+    ]
+
+
+def narrow_methods() -> list[Method]:
+    """What stores entries in fewer bits, from the mildest to the most drastic of each family."""
+    return [
         RoundFixed("fixed point, 8 bits", 8),
         RoundFixed("fixed point, 4 bits", 4),
         Int8(),
         Int4("int4, scale per row", None),
         Int4("int4, scale per 64", 64),
-        PruneInt8("prune 30 % + int8", 0.3),
+        ThresholdInt8("threshold 30 % + int8", 0.3),
     ]

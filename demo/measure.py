@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from demo import numpy_operations
 from demo.arrays import Array, to_numpy
 from demo.checks import require
-from demo.compress import Method
+from demo.compress import TRAINABLE_FAMILIES, Method
 from demo.storage import Parts, read_model, write_model
 from demo.timing import TimedOperations, Timing, interleave
 
@@ -30,7 +30,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Row:
-    """``timing`` is None where no operation ran."""
+    """``timing`` is None where no operation ran, ``fine_tuned``, an accuracy, where nothing was trained."""
 
     model: str
     method: str
@@ -39,6 +39,7 @@ class Row:
     sparsity: float
     quality: Quality
     timing: Timing | None
+    fine_tuned: float | None = None
 
 
 class Model(Protocol):
@@ -54,6 +55,8 @@ class Model(Protocol):
     def others(self) -> dict[str, Array]: ...
 
     def quality(self, weights: Mapping[str, Array], others: Mapping[str, Array]) -> Quality: ...
+
+    def fine_tuned(self, weights: Mapping[str, Array], others: Mapping[str, Array]) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ def measure(model: Model, method: Method, folder: Path, budget_seconds: float) -
         sparsity=share_of_zeros(decoded),
         quality=model.quality(decoded, others),
         timing=timing,
+        fine_tuned=model.fine_tuned(decoded, others) if method.family in TRAINABLE_FAMILIES else None,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tersor import BitmaskTensor
 
 Array = NDArray[Any]
 
@@ -32,6 +33,50 @@ def apply_mask(w: Array, mask: Array, *, out: Array | None = None) -> Array:
     return np.multiply(w, mask, out=out)
 
 
+def prune_magnitude(w: Array, sparsity: float, *, out: Array | None = None) -> Array:
+    """The smallest entries go, exactly this share."""
+    return np.multiply(w, highest(np.abs(w), sparsity), out=out)
+
+
+def highest(scores: Array, sparsity: float) -> Array:
+    """Partitioning finds the threshold without sorting; of what ties with it the first go, until the share is exact."""
+    count = round(sparsity * scores.size)
+    threshold = np.partition(scores, count, axis=None)[count]
+    keep: Array = scores >= threshold
+    surplus = np.count_nonzero(keep) - (scores.size - count)
+    if surplus:
+        keep.reshape(-1)[np.flatnonzero(scores == threshold)[:surplus]] = False
+    return keep
+
+
+def prune_nm(w: Array, n: int, m: int, *, out: Array | None = None) -> Array:
+    """2 of 4, for rows of whole groups: five minima and maxima find the second largest sooner than any sorting does.
+
+    Only groups in which it ties with the third are sorted.
+    """
+    assert (n, m) == (2, 4)
+    groups = np.abs(w).reshape(-1, 4)
+    first, second, third, fourth = groups.T
+    high, low = np.maximum(first, second), np.minimum(first, second)
+    other_high, other_low = np.maximum(third, fourth), np.minimum(third, fourth)
+    second_largest = np.maximum(np.minimum(high, other_high), np.maximum(low, other_low))
+    keep: Array = groups >= second_largest[:, np.newaxis]
+    if np.count_nonzero(keep) > 2 * len(keep):
+        tied = np.flatnonzero(keep.sum(axis=1) > 2)
+        order = np.argsort(groups[tied], axis=1, kind="stable")
+        keep[tied[:, np.newaxis], order[:, :2]] = False
+    return np.multiply(w, keep.reshape(w.shape), out=out)
+
+
+def prune_blocks(w: Array, block: tuple[int, int], sparsity: float, *, out: Array | None = None) -> Array:
+    """``einsum`` needs no array of squares, and takes half the time of ``np.add.reduceat``, but whole blocks alone."""
+    (rows, cols), (height, width) = w.shape, block
+    whole = np.pad(w, ((0, -rows % height), (0, -cols % width))) if rows % height or cols % width else w
+    blocks = whole.reshape(-(-rows // height), height, -(-cols // width), width)
+    keep = highest(np.einsum("iajb,iajb->ij", blocks, blocks, dtype=np.float64), sparsity)
+    return np.multiply(w, keep.repeat(height, axis=0)[:rows].repeat(width, axis=1)[:, :cols], out=out)
+
+
 def count_nonzero(w: Array) -> int:
     """Comparing first takes half the time of ``np.count_nonzero`` on floats."""
     return int(np.count_nonzero(w != 0))
@@ -50,6 +95,22 @@ def pack_mask(mask: Array) -> Array:
 def unpack_mask(bits: Array, cols: int) -> Array:
     """The first ``cols`` bits of each row."""
     return np.unpackbits(bits, axis=-1, count=cols, bitorder="little").view(np.bool_)
+
+
+def compress_bitmask(w: Array) -> BitmaskTensor:
+    """Going by positions takes a fifth of the time of ``w[mask]``."""
+    mask = w != 0
+    counts = np.count_nonzero(mask, axis=1)
+    values = w.reshape(-1)[np.flatnonzero(mask)]
+    return BitmaskTensor(values, pack_mask(mask), np.cumsum(counts) - counts, w.shape)
+
+
+def decompress_bitmask(t: BitmaskTensor, *, out: Array | None = None) -> Array:
+    """The values in their places, zeros elsewhere."""
+    out = np.empty(t.shape, t.dtype) if out is None else out
+    out.fill(0)
+    out.reshape(-1)[np.flatnonzero(unpack_mask(t.bits, t.shape[-1]))] = t.values
+    return out
 
 
 def round_fixed(w: Array, bits: int = 8, *, out: Array | None = None) -> Array:
@@ -103,6 +164,37 @@ def unpack_int4(p: Array, cols: int, *, out: Array | None = None) -> Array:
     q ^= 8
     q -= 8
     return q
+
+
+def score_units(w: Array, criterion: str) -> Array:
+    """The l2 norm of each row, in float64."""
+    assert criterion == "l2"
+    return np.asarray(np.linalg.norm(w.astype(np.float64), axis=1))
+
+
+def select_units(scores: Array, sparsity: float) -> Array:
+    """The indexes of the highest scores, ascending."""
+    return np.sort(np.argsort(scores, kind="stable")[round(sparsity * scores.size) :])
+
+
+def remove_units(w: list[Array], keep: Array, *, axis: list[int]) -> list[Array]:
+    """Each array without the units that are not kept."""
+    return [np.take(array, keep, along) for array, along in zip(w, axis, strict=True)]
+
+
+def mutual_information(x: Array, y: Array, bins: int) -> Array:
+    """Of each column of x with the labels, in nats. One comparison an edge bins all columns at once."""
+    samples, units = x.shape
+    classes = int(y.max()) + 1
+    wide = x.astype(np.float64)
+    codes = np.tile(np.arange(units) * bins, (samples, 1))
+    for edge in np.linspace(wide.min(axis=0), wide.max(axis=0), bins + 1)[1:-1]:
+        codes += wide >= edge
+    joint = np.bincount((codes * classes + y[:, np.newaxis]).reshape(-1), minlength=units * bins * classes)
+    share = joint.reshape(units, bins, classes) / samples
+    independent = share.sum(axis=2, keepdims=True) * share.sum(axis=1, keepdims=True)
+    terms = share * np.log(np.divide(share, independent, out=np.ones_like(share), where=share > 0))
+    return np.asarray(terms.sum(axis=(1, 2)))
 
 
 def softmax(x: Array, temperature: float = 1.0, *, axis: int = -1, out: Array | None = None) -> Array:

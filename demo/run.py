@@ -8,11 +8,12 @@ import torch
 from rich.console import Console
 
 from demo.attention import measure_attention
-from demo.compress import standard_methods
+from demo.compress import narrow_methods, sparse_methods
 from demo.digits import Classifier, load
 from demo.figure import draw
 from demo.machine import this_machine
 from demo.measure import Row, measure
+from demo.product import Product, dense_threads, measure_products, methods, random_weights
 from demo.progress import Steps
 from demo.report import Report, print_table, size, write_json
 from demo.sentences import SentenceEncoder, load_transformer, read_triples
@@ -25,9 +26,10 @@ from demo.temperature import (
     calibration,
     students,
 )
+from demo.units import criteria, measure_units
 
-DIGITS_BUDGET_SECONDS = 0.3
-SENTENCES_BUDGET_SECONDS = 2.0
+DIGITS_BUDGET_SECONDS = 0.2
+SENTENCES_BUDGET_SECONDS = 0.6
 
 
 def run(console: Console, output: Path) -> None:
@@ -37,12 +39,14 @@ def run(console: Console, output: Path) -> None:
     torch.set_num_threads(1)
     models = output / "models"
     models.mkdir(parents=True, exist_ok=True)
-    methods = len(standard_methods())
-    with Steps(console, total=(1 + methods + len(STUDENT_TEMPERATURES)) + (1 + methods + 1) + 1) as steps:
+    common = len(sparse_methods()) + len(narrow_methods())
+    digits_steps = 1 + common + len(criteria()) + len(STUDENT_TEMPERATURES)
+    sentences_steps = 1 + common + 1
+    with Steps(console, total=digits_steps + sentences_steps + 1 + len(methods()) + 1) as steps:
         digits_rows, calibrations, taught = compress_digits(steps, models)
         sentences_rows = compress_sentences(steps, models)
         rows = {digits_rows[0].model: digits_rows, sentences_rows[0].model: sentences_rows}
-        report = Report(this_machine(), rows, calibrations, taught)
+        report = Report(this_machine(), rows, calibrations, taught, multiply(steps))
         steps.begin("table and figure")
         write_json(report, output / "table.json")
         draw(report, output / "figure.png")
@@ -58,7 +62,13 @@ def compress_digits(steps: Steps, models: Path) -> tuple[list[Row], list[Calibra
     steps.begin("digits classifier: training")
     classifier = Classifier(load())
     rows = []
-    for method in standard_methods():
+    for method in sparse_methods():
+        steps.begin(f"{classifier.name}: {method.name}")
+        rows.append(measure(classifier, method, models, DIGITS_BUDGET_SECONDS))
+    for criterion in criteria():
+        steps.begin(f"{classifier.name}: {criterion.name}")
+        rows.append(measure_units(classifier, criterion, models, DIGITS_BUDGET_SECONDS))
+    for method in narrow_methods():
         steps.begin(f"{classifier.name}: {method.name}")
         rows.append(measure(classifier, method, models, DIGITS_BUDGET_SECONDS))
     taught = []
@@ -74,9 +84,21 @@ def compress_sentences(steps: Steps, models: Path) -> list[Row]:
     steps.begin("sentence transformer: loading")
     encoder = SentenceEncoder(load_transformer(), read_triples())
     rows = []
-    for method in standard_methods():
+    for method in [*sparse_methods(), *narrow_methods()]:
         steps.begin(f"{encoder.name}: {method.name}")
         rows.append(measure(encoder, method, models, SENTENCES_BUDGET_SECONDS))
     steps.begin(f"{encoder.name}: attention by softmax")
     rows.append(measure_attention(encoder, rows[0], SENTENCES_BUDGET_SECONDS))
     return rows
+
+
+def multiply(steps: Steps) -> list[Product]:
+    """A large weight in use. Last, because torch may take more than one thread for it."""
+    steps.begin("products: making the weights")
+    weights = random_weights()
+    threads = dense_threads(weights)
+    products = []
+    for method in methods():
+        steps.begin(f"products: {method}")
+        products += measure_products(method, weights, threads)
+    return products

@@ -71,6 +71,9 @@ class SentenceEncoder:
         self.transformer.load_state_dict({**self.weights, **self.others}, strict=True)
         return quality
 
+    def fine_tuned(self, weights: Mapping[str, Any], others: Mapping[str, Any]) -> None:
+        """Its training set does not come with it."""
+
     def quality_of(self, embeddings: NDArray[np.float32]) -> Quality:
         """Paraphrases found, likeness of the embeddings, and neighbours kept."""
         require(bool(np.isfinite(embeddings).all()), f"{self.name}: an embedding is not finite")

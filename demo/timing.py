@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
-LEAST_ROUNDS = 5
+LEAST_ROUNDS = 3
 MOST_ROUNDS = 200
 
 
