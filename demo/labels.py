@@ -12,8 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-# Half the width of a point's marker.
+# Half the width of a point's marker, and of the room about it in which a label would pass for its own.
 MARKER_POINTS = 4.0
+ROOM_POINTS = 8.0
 DISTANCES_POINTS = (9, 14, 20, 28, 38, 50)
 # Beside the point reads best, then above and below it, then between.
 DIRECTIONS_DEGREES = (0, 180, 90, 270, 45, 315, 135, 225)
@@ -39,9 +40,12 @@ def place_labels(axes: Axes, labels: list[Label], font_size: float = 8) -> None:
     pixels_per_point = axes.figure.dpi / 72
     inside = axes.get_window_extent(renderer)
     centers = axes.transData.transform([(label.x, label.y) for label in labels])
-    marker = MARKER_POINTS * pixels_per_point
-    taken = [Bbox.from_extents(*(center - marker), *(center + marker)) for center in centers]
+    taken: list[Bbox] = []
     for label, center in zip(labels, centers, strict=True):
+        points = [
+            square(other, (MARKER_POINTS if np.array_equal(other, center) else ROOM_POINTS) * pixels_per_point)
+            for other in centers
+        ]
         written = axes.annotate(
             label.text,
             (label.x, label.y),
@@ -56,7 +60,7 @@ def place_labels(axes: Axes, labels: list[Label], font_size: float = 8) -> None:
         for offset in offsets(extent.width, extent.height, pixels_per_point):
             left, bottom = center + offset - np.array([extent.width, extent.height]) / 2
             box = Bbox.from_bounds(left, bottom, extent.width, extent.height)
-            if within(box, inside) and not box.count_overlaps(taken):
+            if within(box, inside) and not box.count_overlaps(taken + points):
                 break
         written.set_position(tuple(offset / pixels_per_point))
         taken.append(box)
@@ -68,6 +72,11 @@ def offsets(width: float, height: float, pixels_per_point: float) -> Iterator[ND
         direction = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
         # Text is wider than high: beside the point its near edge, not its middle, lies at the distance.
         yield direction * distance * pixels_per_point + np.round(direction, 3) * [width / 2, height / 4]
+
+
+def square(center: NDArray[np.float64], half_width: float) -> Bbox:
+    """The box about a point."""
+    return Bbox.from_extents(*(center - half_width), *(center + half_width))
 
 
 def within(box: Bbox, outer: Bbox) -> bool:
