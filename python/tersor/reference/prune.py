@@ -135,30 +135,26 @@ def mask_transposable(w: Array) -> NDArray[np.bool_]:
     *outer, rows, cols = w.shape
     padded = np.zeros((*outer, -(-rows // 4) * 4, -(-cols // 4) * 4), dtype)
     padded[..., :rows, :cols] = x
-    mask = np.zeros(padded.shape, np.bool_)
-    for index in np.ndindex(*outer, padded.shape[-2] // 4, padded.shape[-1] // 4):
-        place = (*index[:-2], slice(4 * index[-2], 4 * index[-2] + 4), slice(4 * index[-1], 4 * index[-1] + 4))
-        block, best = padded[place], dtype.type(-1)
-        for way in _ways_to_keep_two_of_four():
-            pairs = [dtype.type(row[keep][0] + row[keep][1]) for row, keep in zip(block, way, strict=True)]
-            total = ((pairs[0] + pairs[1]) + pairs[2]) + pairs[3]
-            if total > best:
-                best, mask[place] = total, way
-    return mask[..., :rows, :cols]
+    blocks = padded.reshape(*outer, padded.shape[-2] // 4, 4, padded.shape[-1] // 4, 4).swapaxes(-3, -2)
+    mask: NDArray[np.bool_] = np.zeros(blocks.shape, np.bool_)
+    best = np.full(blocks.shape[:-2], -1, dtype)
+    for way in _ways_to_keep_two_of_four():
+        pairs = blocks[..., way].reshape(*best.shape, 4, 2)
+        sums = pairs[..., 0] + pairs[..., 1]
+        total = ((sums[..., 0] + sums[..., 1]) + sums[..., 2]) + sums[..., 3]
+        better = total > best
+        best[better], mask[better] = total[better], way
+    kept: NDArray[np.bool_] = mask.swapaxes(-3, -2).reshape(padded.shape)[..., :rows, :cols]
+    return kept
 
 
 def mask_blocks(w: Array, block: tuple[int, int], sparsity: float, norm: str = "l2") -> NDArray[np.bool_]:
     """False for the ``round_half_even(sparsity * blocks)`` blocks of the smallest norm, over all matrices of the last two
     axes; ties by the first block, NaN last. The kernels sum in another order."""
-    (r, c), (*outer, rows, cols) = block, w.shape
-    down, across = -(-rows // r), -(-cols // c)
+    (r, c), (rows, cols) = block, w.shape[-2:]
     x = np.abs(w.astype(np.float64))
-    norms = np.zeros((*outer, down, across))
-    for i, j in np.ndindex(down, across):
-        part = x[..., i * r : (i + 1) * r, j * c : (j + 1) * c]
-        if norm == "max":
-            norms[..., i, j] = part.max(axis=(-2, -1))
-        else:
-            norms[..., i, j] = (part if norm == "l1" else part * part).sum(axis=(-2, -1))
+    join = np.maximum if norm == "max" else np.add
+    of_rows = join.reduceat(x * x if norm == "l2" else x, np.arange(0, rows, r), axis=-2)
+    norms = join.reduceat(of_rows, np.arange(0, cols, c), axis=-1)
     kept = mask_ranked(norms, sparsity)
     return kept.repeat(r, axis=-2)[..., :rows, :].repeat(c, axis=-1)[..., :cols]
