@@ -16,11 +16,9 @@ from bench.cases import OPERATIONS, choose
 from bench.measure import measure
 from bench.operation import Case
 from bench.probes import Probes
-from bench.report import family_table, print_bandwidths, print_conclusion, print_skipped
+from bench.report import family_table, print_bandwidths, print_conclusion, print_skipped, wide_console
 
 ROUNDS = 15
-# A table needs this much; where the output is no terminal rich would assume 80.
-TABLE_WIDTH = 140
 
 
 def names(text: str) -> list[str]:
@@ -64,9 +62,7 @@ def run(cases: list[Case], console: Console, threads: int, rounds: int, with_pee
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=TABLE_WIDTH)
+    console = wide_console()
     try:
         cases = choose(OPERATIONS, options.ops, options.sizes)
     except ValueError as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 import tersor
 
-PACKAGES = ("tersor", "numpy", "ml_dtypes", "torch", "numba", "onnxruntime", "fbgemm-gpu-cpu")
+PACKAGES = ("tersor", "numpy", "ml_dtypes", "torch", "numba", "onnxruntime", "fbgemm-gpu-cpu", "compressed-tensors")
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 ASSUMED_LAST_LEVEL = 32 << 20
 

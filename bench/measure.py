@@ -88,7 +88,8 @@ def measure(case: Case, probes: Probes, cache_bytes: int, rounds: int, with_peer
             contenders.append(contender)
     # A call on a few kilobytes costs what calls cost; there is no floor of bytes.
     probing = case.elements > 1024
-    passes = [result.traffic, *[result.traffic.reading()] * case.operation.reads_before]
+    read_before = [arrays.inputs[name].nbytes for name in case.operation.read_before]
+    passes = [result.traffic, *([result.traffic.reading(sum(read_before))] if read_before else [])]
 
     def floor() -> float:
         return sum(probes.seconds(traffic.floor_probe, traffic, rotation_bytes) for traffic in passes)

@@ -13,6 +13,7 @@ ALIGNMENT = 64
 # Random numbers are dear, so a block of them repeats. It is longer than any branch predictor remembers.
 BLOCK = 1 << 20
 WEIGHT_SCALE = 0.05
+SEED = 20260101
 # |w| >= EPS keeps half of normally distributed weights.
 EPS = 0.6745 * WEIGHT_SCALE
 
@@ -58,13 +59,13 @@ def _repeat(block: Array, shape: Shape) -> Array:
     return array
 
 
-def _generator() -> np.random.Generator:
-    return np.random.default_rng(20260101)
+def _generator(seed: int = SEED) -> np.random.Generator:
+    return np.random.default_rng(seed)
 
 
-def weights(shape: Shape, dtype: str) -> Array:
-    """Normally distributed, as trained weights nearly are."""
-    block = _generator().standard_normal(BLOCK, np.float32) * np.float32(WEIGHT_SCALE)
+def weights(shape: Shape, dtype: str, seed: int = SEED) -> Array:
+    """Normally distributed, as trained weights nearly are; of another seed independent of those, as gradients nearly are."""
+    block = _generator(seed).standard_normal(BLOCK, np.float32) * np.float32(WEIGHT_SCALE)
     return _repeat(block.astype(dtype_named(dtype)), shape)
 
 
@@ -89,6 +90,17 @@ def mask(shape: Shape) -> Array:
 def integers(shape: Shape, low: int, high: int) -> Array:
     """int8 in [low, high]."""
     return _repeat(_generator().integers(low, high, BLOCK, np.int8, endpoint=True), shape)
+
+
+def as_bits(array: Array) -> Array:
+    """The same memory as unsigned integers. NumPy and numba have vectors for these, and none for bfloat16."""
+    return array.view(f"u{array.itemsize}")
+
+
+def magnitude_bits(dtype: np.dtype[Any]) -> Any:
+    """What is left without the sign, as a mask. Magnitudes compare as these integers do, NaN as the largest."""
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    return unsigned.type(2 ** (8 * dtype.itemsize - 1) - 1)
 
 
 def with_last(shape: Shape, cols: int) -> Shape:

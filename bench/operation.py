@@ -137,8 +137,8 @@ class Operation:
     unchecked: frozenset[str] = frozenset()
     # Whether tersor gives its result back instead of writing it to the outputs.
     returns: bool = False
-    # Reads of all inputs that must come before the pass that reads and writes.
-    reads_before: int = 0
+    # Inputs that must have been read as a whole before the pass that reads all and writes.
+    read_before: tuple[str, ...] = ()
     # Whether the result of some rows depends on all others.
     whole: bool = False
 

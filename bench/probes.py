@@ -59,9 +59,9 @@ class Traffic:
     def of(cls, arrays: Arrays, cache_bytes: int) -> Traffic:
         return cls(arrays.read_bytes, arrays.written_bytes, arrays.in_place, arrays.footprint <= cache_bytes)
 
-    def reading(self) -> Traffic:
-        """The reads alone."""
-        return Traffic(self.read_bytes, 0, False, self.in_cache)
+    def reading(self, read_bytes: int) -> Traffic:
+        """A pass that reads so many of the bytes and writes none."""
+        return Traffic(read_bytes, 0, False, self.in_cache)
 
     @property
     def bytes(self) -> int:

@@ -14,7 +14,14 @@ from bench.results import Row, title
 
 # Slower than the best peer by less than this is a draw.
 CLEARLY_BEHIND = 0.95
+TABLE_WIDTH = 140
 SHORT_DTYPES = {"float32": "f32", "bfloat16": "bf16"}
+
+
+def wide_console() -> Console:
+    """The terminal, or where there is none a width that the tables fit; rich would assume 80."""
+    console = Console()
+    return console if console.is_terminal else Console(width=TABLE_WIDTH)
 
 
 def duration(seconds: float | None) -> str:

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from bench.cases import bitmask, compress, information, matmul, pack, prune, quantize, select, softmax, structured, torch_ops
+from bench.cases import (
+    bitmask,
+    compress,
+    information,
+    matmul,
+    pack,
+    prune,
+    prune_pattern,
+    prune_ranked,
+    quantize,
+    select,
+    softmax,
+    structured,
+    torch_ops,
+)
 from bench.operation import Case, Operation
 
 OPERATIONS: list[Operation] = [
     *prune.OPERATIONS,
+    *prune_ranked.OPERATIONS,
+    *prune_pattern.OPERATIONS,
     *select.OPERATIONS,
     *bitmask.OPERATIONS,
     *compress.OPERATIONS,

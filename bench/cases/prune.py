@@ -1,4 +1,4 @@
-"""Thresholds, masks and counts."""
+"""Thresholds, masks and counts. Pruning by rank stands in ``prune_ranked.py``, by pattern in ``prune_pattern.py``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import tersor
 from tersor import reference
 
-from bench.cases.select import middle
 from bench.goals import NUMPY_CALL, floor
 from bench.operands import EPS, aligned, empty, mask, output, sparse_weights, weights, with_last
 from bench.operation import LARGE, MEDIUM, SIZES, SMALL, Array, Arrays, Call, Operation, Shape
@@ -108,31 +107,36 @@ def numpy_count(a: Arrays) -> Call:
     return Call(count)
 
 
-# --- exact pruning ---------------------------------------------------------------------------------------------------
+# --- a multiple of the mean ------------------------------------------------------------------------------------------
 
-SPARSITY = 0.5
+# Of normally distributed weights it removes half, as EPS does.
+FACTOR = 0.8453
 
 
-def numpy_prune_exactly(a: Arrays) -> Call:
+def expected_mean(a: Arrays) -> tuple[Array]:
+    return (reference.prune_threshold(a.w, reference.mean_threshold(a.w, FACTOR)),)
+
+
+def numpy_mean(a: Arrays) -> Call:
     keep = empty(a.w.shape, np.bool_)
 
     def prune() -> None:
-        magnitude = np.abs(a.w)
-        threshold = np.partition(magnitude.reshape(-1), middle(a) - 1)[middle(a) - 1]
-        np.greater(magnitude, threshold, out=keep)
+        # NumPy adds up bfloat16 in bfloat16 unless told otherwise.
+        magnitude = np.abs(a.w, out=a.out)
+        np.greater_equal(magnitude, a.w.dtype.type(FACTOR * magnitude.mean(dtype=np.float32)), out=keep)
         np.multiply(a.w, keep, out=a.out)
 
     return Call(prune)
 
 
-def torch_prune_exactly(a: Arrays) -> Call:
+def torch_mean(a: Arrays) -> Call:
     import torch
 
     w, out = as_torch(a.w), as_torch(a.out)
 
     def prune() -> None:
-        magnitude = w.abs()
-        torch.mul(w, magnitude > torch.kthvalue(magnitude.reshape(-1), middle(a))[0], out=out)
+        mean = torch.linalg.vector_norm(w, 1, dtype=torch.float32) / w.numel()
+        torch.ops.aten.hardshrink.out(w, float(FACTOR * mean), out=out)
 
     return Call(prune)
 
@@ -268,20 +272,19 @@ OPERATIONS = [
     *(
         Operation(
             family="prune",
-            name="prune_magnitude",
+            name="prune_mean",
             variant="50 %",
             dtype=dtype,
             arrays=with_output,
             sizes={size: SIZES[size] for size in (MEDIUM, LARGE)},
-            expected=lambda a: (reference.prune_magnitude(a.w, SPARSITY),),
-            tersor=lambda a: Call(tersor.prune_magnitude, a.w, SPARSITY, out=a.out),
-            numpy=numpy_prune_exactly,
-            peers={"torch kthvalue": torch_prune_exactly} if dtype == "float32" else {},
-            # They remove all that tie at the threshold, or none.
-            unchecked=frozenset({"numpy", "torch kthvalue"}),
-            reads_before=1,
+            expected=expected_mean,
+            tersor=lambda a: Call(tersor.prune_mean, a.w, FACTOR, out=a.out),
+            numpy=numpy_mean,
+            peers={"torch hardshrink": torch_mean},
+            # Their mean is one of float32.
+            unchecked=frozenset({"numpy", "torch hardshrink"}),
+            read_before=("w",),
             whole=True,
-            goals={LARGE: floor(1.8)},
         )
         for dtype in ("float32", "bfloat16")
     ),
