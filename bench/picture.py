@@ -20,6 +20,7 @@ STYLES = {
     "numba": ("D", "#56B4E9"),
     "onnxruntime": ("P", "#009E73"),
     "fbgemm": ("X", "#CC79A7"),
+    "compressed-tensors": ("*", "#B8A800"),
 }
 TERSOR_COLOUR = "#0B3D91"
 GOAL_COLOUR = "#C00000"
