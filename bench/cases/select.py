@@ -6,7 +6,7 @@ import numpy as np
 import tersor
 from tersor import reference
 
-from bench.operands import weights
+from bench.operands import as_bits, magnitude_bits, weights
 from bench.operation import LARGE, MEDIUM, SIZES, Arrays, Call, Operation, Shape
 from bench.peers import as_torch
 
@@ -24,7 +24,9 @@ def middle(a: Arrays) -> int:
 
 def numpy_kth_magnitude(a: Arrays) -> Call:
     def kth() -> float:
-        return float(np.partition(np.abs(a.w.reshape(-1)), middle(a) - 1)[middle(a) - 1])
+        # Of bfloat16 NumPy's own partition takes thirty times as long.
+        magnitude = np.bitwise_and(as_bits(a.w), magnitude_bits(a.w.dtype)).reshape(-1)
+        return float(np.partition(magnitude, middle(a) - 1)[middle(a) - 1 : middle(a)].view(a.w.dtype)[0])
 
     return Call(kth)
 
