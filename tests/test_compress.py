@@ -111,6 +111,23 @@ def test_nothing_is_written_behind_the_values(each_level: Settings) -> None:
             assert_compressed(tersor.compress_bitmask(w), w, setting)
 
 
+def test_values_in_memory_of_the_caller_s(settings: Settings) -> None:
+    """Exactly enough room, more, and too little, which leaves the rest alone."""
+    w = sparse_values((300, 1201), np.float32)
+    nonzeros = int(np.count_nonzero(w))
+    for setting in settings:
+        for room in (nonzeros, w.size):
+            out = np.full(room, 7, np.float32)
+            t = tersor.compress_bitmask(w, out=out)
+            assert np.shares_memory(t.values, out)
+            assert_compressed(t, w, setting)
+            assert (out[nonzeros:] == 7).all()
+        memory = np.full(nonzeros + 63, 7, np.float32)
+        with pytest.raises(ValueError, match=rf"out has room for {nonzeros - 1} values, but w has {nonzeros} nonzero"):
+            tersor.compress_bitmask(w, out=memory[: nonzeros - 1])
+        assert (memory[nonzeros - 1 :] == 7).all()
+
+
 def test_what_it_takes() -> None:
     w = sparse_values((128, 512), np.float16, 0.75)
     t = tersor.compress_bitmask(w)

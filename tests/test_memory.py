@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import tersor
 from conftest import LEVELS, needs_plain_build
-from layouts import Array, at_offset, bits, unsigned
+from layouts import Array, assert_same_bits, at_offset, bits, unsigned
 from operations import Operation, case_name, cases
 from tersor import _core
+from test_compress import sparse_values, without_negative_zeros
 
 DType = np.dtype[Any]
 MOST_BYTES = 1 << 29
@@ -52,6 +53,19 @@ def room_for_it() -> None:
 
 
 STREAMED = [(operation, dtype) for operation, dtype in cases() if dtype.name in ("float32", "uint8") and not operation.whole]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_sparse_arrays_that_are_compressed(count: int, each_level: Any) -> None:
+    """Half of them zero: the values alone are too large for the cache. Blocks of them begin anywhere within a line."""
+    tersor.set_num_threads(count)
+    block = sparse_values((8, 10_007), np.float32)
+    w = np.tile(block, (2 * streaming_bytes() // block.nbytes + 1, 1))
+    values, dense = np.tile(block[block != 0], len(w) // 8), without_negative_zeros(w)
+    for setting in each_level:
+        t = tersor.compress_bitmask(w)
+        assert_same_bits(t.values, values, setting)
+        assert_same_bits(tersor.decompress_bitmask(t), dense, setting)
 
 
 @pytest.mark.parametrize(("operation", "dtype"), STREAMED, ids=case_name)

@@ -19,11 +19,15 @@ def few_values(shape: Any, dtype: DType, seed: int) -> Array:
     return np.asarray(values[np.random.default_rng(seed).integers(0, values.size, shape)])
 
 
-def check_nm(w: Array, n: int, m: int, context: str) -> None:
-    expected = spec.mask_nm(w, n, m)
-    assert_same_bits(tersor.mask_nm(w, n, m), expected, context)
-    assert_same_bits(tersor.mask_nm(w, n, m, packed=True), spec.pack_mask(expected), context)
-    assert_same_bits(tersor.prune_nm(w, n, m), spec.apply_mask(w, expected), context)
+def check_nm(w: Array, n: int, m: int, settings: Any, context: str = "") -> None:
+    """The mask, its bits and the pruned array, at every setting."""
+    mask = spec.mask_nm(w, n, m)
+    bits, pruned = spec.pack_mask(mask), spec.apply_mask(w, mask)
+    for setting in settings:
+        where = f"{n}:{m}, {context}, {setting}"
+        assert_same_bits(tersor.mask_nm(w, n, m), mask, where)
+        assert_same_bits(tersor.mask_nm(w, n, m, packed=True), bits, where)
+        assert_same_bits(tersor.prune_nm(w, n, m), pruned, where)
 
 
 class TestNM:
@@ -33,36 +37,31 @@ class TestNM:
     def test_every_shape(self, n: int, m: int, dtype: DType, each_level: Any) -> None:
         for number, shape in enumerate(SHAPES):
             for w in (random_values(shape, dtype, number), few_values(shape, dtype, number)):
-                for setting in each_level:
-                    check_nm(w, n, m, f"{shape}, {setting}")
+                check_nm(w, n, m, each_level, str(shape))
 
     def test_every_pair(self, each_level: Any) -> None:
         w = few_values((2, 211), np.dtype(np.float32), 1)
         for m in range(2, 33):
             for n in {1, m // 2, m - 1}:
-                for setting in each_level:
-                    check_nm(w, n, m, f"{n}:{m}, {setting}")
+                check_nm(w, n, m, each_level)
 
     @pytest.mark.parametrize("n", [1, 2, 3])
     def test_every_order_of_four(self, n: int, dtype: DType, each_level: Any) -> None:
         """All ways in which four magnitudes can be ordered, ties among them."""
         quads = np.array(list(itertools.product(range(4), repeat=4)), np.float32)
         w = (quads * np.array([1, -1, 1, -1], np.float32)).astype(dtype).reshape(-1)
-        for setting in each_level:
-            check_nm(w, n, 4, setting)
+        check_nm(w, n, 4, each_level)
 
     @pytest.mark.parametrize("m", [8, 16])
     def test_every_mask(self, m: int, each_level: Any) -> None:
         """All 2**8 and 2**16 patterns of large and small entries in a group."""
         patterns = (np.arange(1 << m)[:, None] >> np.arange(m) & 1).astype(np.float16).reshape(-1)
-        for setting in each_level:
-            check_nm(patterns, m // 2, m, setting)
+        check_nm(patterns, m // 2, m, each_level)
 
     def test_every_thread_count(self, dtype: DType, settings: Any) -> None:
         w = random_values((1201, 1003), dtype, 1)
-        for setting in settings:
-            for n, m in ((2, 4), (3, 5), (4, 8)):
-                check_nm(w, n, m, f"{n}:{m}, {setting}")
+        for n, m in ((2, 4), (3, 5), (4, 8)):
+            check_nm(w, n, m, settings)
 
     @pytest.mark.parametrize("axis", [0, 1, 2, -3, -2])
     def test_every_axis_and_layout(self, axis: int, dtype: DType) -> None:

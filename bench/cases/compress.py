@@ -37,8 +37,8 @@ def weight(a: Arrays) -> tersor.BitmaskTensor:
     return tersor.BitmaskTensor(a.values, a.bits, a.row_offsets, a.out.shape)
 
 
-def call_compress(w: Array) -> tuple[Array, Array, Array]:
-    t = tersor.compress_bitmask(w)
+def call_compress(w: Array, out: Array | None) -> tuple[Array, Array, Array]:
+    t = tersor.compress_bitmask(w, out=out)
     return t.values, t.bits, t.row_offsets
 
 
@@ -154,22 +154,23 @@ def numpy_count(a: Arrays) -> Call:
 # --- the table -----------------------------------------------------------------------------------------------------------
 
 
-def compress_row(dtype: str, goal: Goal) -> Operation:
+def compress_row(dtype: str, goal: Goal | None = None) -> Operation:
+    """With the goal, into memory that was used before; else into new memory, as the others do."""
     return Operation(
         family="compress",
         name="compress_bitmask",
-        variant="50 %",
+        variant="50 %, out=" if goal else "50 %",
         dtype=dtype,
         arrays=dense,
         sizes=TWO_SIZES,
         expected=lambda a: reference.compress_bitmask(a.w),
-        tersor=lambda a: Call(call_compress, a.w),
+        tersor=lambda a: Call(call_compress, a.w, a.values if goal else None),
         numpy=numpy_compress,
         peers={"compressed-tensors": package_compress} | ({"scipy csr": scipy_rows} if dtype == "float32" else {}),
         unchecked=frozenset({"compressed-tensors", "scipy csr"}),  # their results are not in the outputs
         returns=True,
         whole=True,
-        goals={LARGE: goal},
+        goals={LARGE: goal} if goal else {},
     )
 
 
@@ -194,6 +195,8 @@ def decompress_row(dtype: str, goal: Goal) -> Operation:
 OPERATIONS = [
     compress_row("float32", floor(1.4)),
     compress_row("bfloat16", floor(1.6)),
+    compress_row("float32"),
+    compress_row("bfloat16"),
     decompress_row("float32", floor(1.3)),
     decompress_row("bfloat16", floor(1.5)),
     Operation(
@@ -204,7 +207,7 @@ OPERATIONS = [
         arrays=functools.partial(two_of_four, "bitmask"),
         sizes=TWO_SIZES,
         expected=lambda a: reference.compress_24(a.w),
-        tersor=lambda a: Call(tersor.compress_24, a.w),
+        tersor=lambda a: Call(tersor.compress_24, a.w, out=(a.values, a.metadata)),
         numpy=numpy_compress_24,
         peers={"compressed-tensors": package_compress_24},
         unchecked=frozenset({"compressed-tensors"}),
@@ -234,7 +237,7 @@ OPERATIONS = [
         arrays=functools.partial(two_of_four, "cutlass"),
         sizes={LARGE: SIZES[LARGE]},
         expected=lambda a: reference.compress_24(a.w, "cutlass"),
-        tersor=lambda a: Call(tersor.compress_24, a.w, layout="cutlass"),
+        tersor=lambda a: Call(tersor.compress_24, a.w, layout="cutlass", out=(a.values, a.metadata)),
         numpy=numpy_cutlass,
         peers={"torch": torch_cutlass},
         unchecked=frozenset({"numpy", "torch"}),

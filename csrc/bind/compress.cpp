@@ -41,7 +41,8 @@ class BitmaskArg {
   View dense_;
 };
 
-constexpr const char* kNewParts[3] = {"values", "bits", "row_offsets"};
+constexpr const char* kNewParts[3] = {"out", "bits", "row_offsets"};
+constexpr const char* kPartsOfRows[3] = {"values", "bits", "row_offsets"};
 constexpr const char* kPartsOfT[3] = {"t.values", "t.bits", "t.row_offsets"};
 
 std::int64_t bound_compress_bitmask(py::handle w, py::handle values, py::handle bits, py::handle row_offsets, py::handle shape) {
@@ -66,7 +67,7 @@ void bound_find_columns(py::handle values, py::handle bits, py::handle row_offse
 void bound_mark_columns(py::handle values, py::handle columns, py::handle row_pointers, py::handle bits, py::handle row_offsets,
                         py::handle shape) {
   const ArrayArg columns_arg(columns, "columns", Use::kIndices), pointers_arg(row_pointers, "row_pointers", Use::kIndices);
-  const BitmaskArg t(values, bits, row_offsets, shape, kNewParts);
+  const BitmaskArg t(values, bits, row_offsets, shape, kPartsOfRows);
   run_op([&] { mark_columns(columns_arg, pointers_arg, t); }, columns_arg);
 }
 

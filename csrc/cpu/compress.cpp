@@ -3,6 +3,7 @@
 #include "cpu/kernels.h"
 #include "cpu/map.h"
 #include "cpu/simd.h"
+#include "cpu/storage.h"
 
 namespace tersor::cpu::TERSOR_LEVEL {
 
@@ -11,20 +12,21 @@ namespace {
 // Where kept items go. Whole vectors are stored as long as they fit; the last few items go through a buffer, so that nothing is
 // written beyond them: there another thread's begin.
 template <class Item>
-class Kept {
+class Stored {
  public:
-  Kept(std::byte* values, std::int64_t count) noexcept : next_(reinterpret_cast<Item*>(values)), end_(next_ + count) {}
+  Stored(Item* to, std::int64_t count) noexcept : next_(to), end_(to + count) {}
 
   TERSOR_INLINE void take(Lanes<Item> items, std::uint32_t bits) noexcept {
     if (end_ - next_ >= kLanes) {
       next_ = compress_store(next_, items, bits);
     } else {
       alignas(64) Item buffer[kLanes];
-      const auto taken = static_cast<std::size_t>(compress_store(buffer, items, bits) - buffer);
-      std::memcpy(next_, buffer, taken * sizeof(Item));
+      const auto taken = compress_store(buffer, items, bits) - buffer;
+      std::memcpy(next_, buffer, static_cast<std::size_t>(taken) * sizeof(Item));
       next_ += taken;
     }
   }
+  void end() noexcept {}
 
  private:
   Item* next_;
@@ -33,21 +35,45 @@ class Kept {
 
 template <class Item>
 void compress(ConstRows w, ConstRows bits, Extent extent, std::byte* values, std::int64_t count) noexcept {
-  Kept<Item> kept(values, count);
+  Stored<Item> stored(reinterpret_cast<Item*>(values), count);
   for (std::int64_t r = 0; r < extent.rows; ++r) {
     const Item* from = w.row<Item>(r);
     const std::uint8_t* of_row = bits.row<std::uint8_t>(r);
     std::int64_t i = 0;
     for (; i + 64 <= extent.cols; i += 64) {
       const std::uint64_t word = load_bits_64(of_row, i);
-      for (int k = 0; k < 64; k += kLanes) kept.take(load(from + i + k), static_cast<std::uint32_t>(word >> k) & 0xffff);
+      for (int k = 0; k < 64; k += kLanes) stored.take(load(from + i + k), static_cast<std::uint32_t>(word >> k) & 0xffff);
     }
-    for (; i + kLanes <= extent.cols; i += kLanes) kept.take(load(from + i), load_bits(of_row, i, Full{}));
+    for (; i + kLanes <= extent.cols; i += kLanes) stored.take(load(from + i), load_bits(of_row, i, Full{}));
     if (const auto left = static_cast<int>(extent.cols % kLanes); left > 0) {
       const Partial rest{left};
-      kept.take(load(from + i, rest), load_bits(of_row, i, rest) & ((1u << rest.count) - 1));
+      stored.take(load(from + i, rest), load_bits(of_row, i, rest) & ((1u << left) - 1));
     }
   }
+}
+
+template <class Item>
+std::int64_t compress_nonzeros(ConstRows w, Rows bits, Extent extent, std::byte* values) noexcept {
+  auto* const begin = reinterpret_cast<Item*>(values);
+  Item* next = begin;
+  for (std::int64_t r = 0; r < extent.rows; ++r) {
+    const Item* from = w.row<Item>(r);
+    map_bits(bits.row<std::uint8_t>(r), extent.cols, [&](std::int64_t i, auto lanes) TERSOR_LAMBDA {
+      const auto items = load(from + i, lanes);
+      const std::uint32_t nonzero =
+          bits_greater(items & splat(static_cast<Item>(kMagnitudeMask<UnsignedOf<Item>>)), splat(Item{0}));
+      next = compress_store(next, items, nonzero);
+      return nonzero;
+    });
+  }
+  return next - begin;
+}
+
+void copy(const std::byte* from, std::byte* to, std::int64_t bytes, Store mode) noexcept {
+  const auto* items = reinterpret_cast<const std::uint8_t*>(from);
+  map_row(reinterpret_cast<std::uint8_t*>(to), bytes, mode,
+          [=](std::int64_t i, auto lanes) TERSOR_LAMBDA { return load(items + i, lanes); });
+  finish(mode);
 }
 
 template <class Item>
@@ -69,7 +95,10 @@ void expand(const std::byte* values, std::int64_t count, ConstRows bits, Rows ou
 }  // namespace
 
 constinit const CompressKernels compress_kernels{
+    .compress_nonzeros = {compress_nonzeros<std::int32_t>, compress_nonzeros<std::int16_t>, compress_nonzeros<std::int16_t>,
+                          compress_nonzeros<std::int64_t>},
     .compress = {compress<std::int32_t>, compress<std::int16_t>, compress<std::int16_t>, compress<std::int64_t>},
+    .copy = copy,
     .expand = {expand<std::uint32_t>, expand<std::uint16_t>, expand<std::uint16_t>, expand<std::uint64_t>},
 };
 

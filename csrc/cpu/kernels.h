@@ -80,13 +80,22 @@ struct BitmaskKernels {
   CountBits& count_bits;
 };
 
+// Items that a kernel may write beyond its last one.
+inline constexpr std::int64_t kCompressSlack = 16;
+
 // compress: items without those whose bit is 0.
 struct CompressKernels {
+  // The items that are no zeros, row after row, and the bits of their places; returns how many. values has room for all of w and
+  // kCompressSlack more.
+  using CompressNonzeros = std::int64_t(ConstRows w, Rows bits, Extent extent, std::byte* values) noexcept;
   // The items whose bit is set, row after row, `count` in all; writes nothing beyond them.
   using Compress = void(ConstRows w, ConstRows bits, Extent extent, std::byte* values, std::int64_t count) noexcept;
+  using Copy = void(const std::byte* from, std::byte* to, std::int64_t bytes, Store store) noexcept;
   // The next items where a bit is set, +0.0 elsewhere. Reads none beyond the `count` that there are from `values` on.
   using Expand = void(const std::byte* values, std::int64_t count, ConstRows bits, Rows out, Extent extent, Store store) noexcept;
+  ByFloat<CompressNonzeros> compress_nonzeros;
   ByFloat<Compress> compress;
+  Copy& copy;
   ByFloat<Expand> expand;
 };
 

@@ -130,7 +130,8 @@ TERSOR_INLINE F32 lookup8(const float (&table)[8], U32 index) noexcept {
   return {{_mm256_permutevar8x32_ps(values, (__m256i)index.reg[0]), _mm256_permutevar8x32_ps(values, (__m256i)index.reg[1])}};
 }
 
-// For 8 bits, the item that each lane takes: so many bits are set below its own. A lane without an item has a negative number.
+// For 8 bits, the item that each lane takes: so many bits are set below its own. A lane without an item has a number that stays
+// negative when it is doubled.
 struct ExpandTable {
   std::int8_t item[256][8];
 };
@@ -138,7 +139,7 @@ constexpr ExpandTable make_expand_table() noexcept {
   ExpandTable table{};
   for (int bits = 0; bits < 256; ++bits)
     for (int lane = 0, items = 0; lane < 8; ++lane)
-      table.item[bits][lane] = static_cast<std::int8_t>(bits >> lane & 1 ? items++ : -128);
+      table.item[bits][lane] = static_cast<std::int8_t>(bits >> lane & 1 ? items++ : -64);
   return table;
 }
 alignas(64) inline constexpr ExpandTable kExpandTable = make_expand_table();
@@ -156,10 +157,19 @@ TERSOR_INLINE U32 expand_load_ahead(const std::uint32_t* from, std::uint32_t bit
   const U32::Register first = load<8>(from).reg[0], second = load<8>(from + __builtin_popcount(bits & 0xff)).reg[0];
   return {{(U32::Register)expand_8((__m256i)first, bits & 0xff), (U32::Register)expand_8((__m256i)second, bits >> 8)}};
 }
+// Bytes 2 i and 2 i + 1 are those of item i; both have their highest bit set where i is negative, which makes them 0.
+TERSOR_INLINE __m128i bytes_of_items(__m128i items_8) noexcept {
+  const __m128i item = _mm_cvtepi8_epi16(items_8);
+  return _mm_add_epi16(_mm_mullo_epi16(item, _mm_set1_epi16(0x0202)), _mm_set1_epi16(0x0100));
+}
+TERSOR_INLINE __m128i expand_8_halves(const std::uint16_t* from, std::uint32_t bits) noexcept {
+  const __m128i items = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  return _mm_shuffle_epi8(items, bytes_of_items(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(kExpandTable.item[bits]))));
+}
 TERSOR_INLINE U16 expand_load_ahead(const std::uint16_t* from, std::uint32_t bits) noexcept {
-  const auto first = load<8>(from), second = load<8>(from + __builtin_popcount(bits & 0xff));
-  return demote_u16({{(U32::Register)expand_8(_mm256_cvtepu16_epi32((__m128i)first.reg[0]), bits & 0xff),
-                      (U32::Register)expand_8(_mm256_cvtepu16_epi32((__m128i)second.reg[0]), bits >> 8)}});
+  const __m128i first = expand_8_halves(from, bits & 0xff);
+  const __m128i second = expand_8_halves(from + __builtin_popcount(bits & 0xff), bits >> 8);
+  return {{(U16::Register)_mm256_set_m128i(second, first)}};
 }
 TERSOR_INLINE U64 expand_load_ahead(const std::uint64_t* from, std::uint32_t bits) noexcept {
   const __m256i high_word = _mm256_setr_epi32(0, 1, 0, 1, 0, 1, 0, 1);
@@ -205,10 +215,7 @@ TERSOR_INLINE std::int32_t* compress_store(std::int32_t* to, I32 lanes, std::uin
 TERSOR_INLINE std::int16_t* compress_store(std::int16_t* to, I16 lanes, std::uint32_t bits) noexcept {
   const __m256i both = (__m256i)lanes.reg[0];
   for (const __m128i half : {_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1)}) {
-    // The two bytes of lane i are 2 i and 2 i + 1.
-    const __m128i lane = _mm_cvtepi8_epi16(kept_lanes(bits & 0xff));
-    const __m128i bytes = _mm_add_epi16(_mm_mullo_epi16(lane, _mm_set1_epi16(0x0202)), _mm_set1_epi16(0x0100));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_shuffle_epi8(half, bytes));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_shuffle_epi8(half, bytes_of_items(kept_lanes(bits & 0xff))));
     to += __builtin_popcount(bits & 0xff);
     bits >>= 8;
   }

@@ -82,19 +82,26 @@ std::int64_t compress_bitmask(const View& w, const BitmaskViews& t) {
   require_cpu("compress_bitmask", w);
   require_bitmask(t);
   require_same_dtype(w, t.values);
-  if (t.values.size() != w.size()) throw ValueError("values must have room for all entries of w");
-  auto& mark = cpu::prune_kernels().mask_threshold_packed[w.dtype];
-  auto& compress = cpu::compress_kernels().compress[w.dtype];
-  const std::int64_t item_bytes = item_size(w.dtype);
+  for (const View* part : {&t.values, &t.bits, &t.row_offsets}) {
+    require_same_device(w, *part);
+    require_no_overlap(w, *part);
+  }
+  auto& compress = cpu::compress_kernels().compress_nonzeros[w.dtype];
+  auto& copy = cpu::compress_kernels().copy;
+  const std::int64_t item_bytes = item_size(w.dtype), room = t.values.size();
+  const Store store = store_for(w.size_bytes() / 2);  // as for half of the entries: how many there are shows at the end
   InTurn values;
-  for_each_block(plan_rows_of(w, Access::kRead), Split::kColumns, [&](const Block& block) {
-    const cpu::Rows bits = bits_of(t, block);
-    mark(block.operands[0], bits, block.extent, kLeastBits, Store::kCached);
-    const std::int64_t count = count_rows(t, block), before = add_in_turn(values, t, block, count);
+  for_each_block(plan_rows_of(w, Access::kRead), Split::kColumnsTwice, [&](const Block& block) {
+    const std::int64_t entries = block.extent.rows * block.extent.cols;
+    const Scratch kept(static_cast<std::size_t>((entries + cpu::kCompressSlack) * item_bytes));
+    const std::int64_t count = compress(block.operands[0], bits_of(t, block), block.extent, kept.data());
+    const std::int64_t before = add_in_turn(values, t, block, count);
     write_offsets(t, block, before);
-    // The second read of w comes from L2.
-    compress(block.operands[0], bits, block.extent, t.values.data + before * item_bytes, count);
+    if (before + count <= room) copy(kept.data(), t.values.data + before * item_bytes, count * item_bytes, store);
   });
+  if (values.items() > room)
+    throw ValueError(std::string(t.values.name) + " has room for " + std::to_string(room) + " values, but " + w.name + " has " +
+                     std::to_string(values.items()) + " nonzero entries; pass a longer one");
   return values.items();
 }
 

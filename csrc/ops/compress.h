@@ -6,7 +6,7 @@
 
 namespace tersor {
 
-// Fills bits and row offsets of new, contiguous arrays, and values, which has room for all entries; returns how many there are.
+// Fills bits, row offsets and the beginning of values, whose length is the room that there is; returns how many values there are.
 std::int64_t compress_bitmask(const View& w, const BitmaskViews& t);
 
 void decompress_bitmask(const BitmaskViews& t, const View& out);

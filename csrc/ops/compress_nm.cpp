@@ -146,6 +146,7 @@ void require_parts(const char* op, const View& w, const View& values, const View
     require_contiguous(*part);
     require_no_overlap(*part, w);
   }
+  require_no_overlap(which, values);
 }
 
 void require_24_bitmask(const char* op, const View& w, const View& values, const View& bits) {

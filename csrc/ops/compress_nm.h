@@ -1,6 +1,6 @@
 #pragma once
 // compress: n of every m consecutive entries of each row, and which. The layouts stand in python/tersor/reference/compress.py.
-// Outputs but for `out` are new, contiguous arrays.
+// The compressed arrays are contiguous, which is checked; `out` may be strided.
 
 #include "core/view.h"
 

@@ -20,8 +20,11 @@ constexpr std::int64_t kWantedChunks = 16;
 constexpr std::int64_t kStageBytes = 256 << 10;  // scratch for one operand's rows: within L2
 
 std::int64_t chunk_bytes_for(std::int64_t total_bytes, Split split) noexcept {
+  if (split == Split::kColumnsTwice) return kLeastChunkBytes;
   return std::clamp(total_bytes / kWantedChunks, kLeastChunkBytes, split == Split::kRows ? kMostChunkBytesOfRows : kMostChunkBytes);
 }
+
+constexpr bool cuts_rows(Split split) noexcept { return split != Split::kRows; }
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) noexcept { return (a + b - 1) / b; }
 
@@ -33,7 +36,7 @@ struct Cut {
 Cut cut_plan(const LoopPlan& plan, Split split) noexcept {
   const std::int64_t row_bytes = std::max<std::int64_t>(1, plan.row_bytes());
   const std::int64_t wanted = chunk_bytes_for(row_bytes * plan.rows, split);
-  if (split == Split::kColumns && row_bytes > wanted) {
+  if (cuts_rows(split) && row_bytes > wanted) {
     const std::int64_t pieces = ceil_div(row_bytes, wanted);
     const std::int64_t cols_each = ceil_div(ceil_div(plan.cols, pieces), kColumnUnit) * kColumnUnit;
     const std::int64_t pieces_per_row = ceil_div(plan.cols, cols_each);
@@ -137,8 +140,7 @@ class Runner {
 
   // Rows, and columns where they may be cut, are taken a few at a time, so that each operand's scratch stays within L2.
   void run_staged(const Run& run) const {
-    const std::int64_t stage_cols =
-        split_ == Split::kColumns ? std::min(run.cols, kStageBytes / 8 / kColumnUnit * kColumnUnit) : run.cols;
+    const std::int64_t stage_cols = cuts_rows(split_) ? std::min(run.cols, kStageBytes / 8 / kColumnUnit * kColumnUnit) : run.cols;
     const std::int64_t stage_rows = std::clamp<std::int64_t>(kStageBytes / 8 / std::max<std::int64_t>(stage_cols, 1), 1, run.rows);
     const Scratch scratch(static_cast<std::size_t>(plan_.operand_count * stage_rows * stage_cols * 8));
     for (std::int64_t row = 0; row < run.rows; row += stage_rows) {

@@ -103,6 +103,13 @@ def bounds(range: Any) -> tuple[float, float]:
     return low, high
 
 
+def pair_of_outputs(out: Any, names: str) -> tuple[Any, Any]:
+    """out= of an operation with two results, which ``names`` lists."""
+    if not isinstance(out, (tuple, list)) or len(out) != 2:
+        raise TypeError(f"out must be a pair {names}")
+    return out[0], out[1]
+
+
 def pair(values: Any, name: str) -> tuple[Any, Any]:
     """What is given for x and y each."""
     try:

@@ -82,19 +82,24 @@ class BitmaskTensor:
         )
 
 
-def compressed(w: Any, name: str) -> BitmaskTensor:
-    """The nonzero entries of an array that messages call ``name``."""
+def compressed(w: Any, name: str, out: Any = None) -> BitmaskTensor:
+    """The nonzero entries of an array that messages call ``name``, in new memory or at the beginning of ``out``."""
     _core.check_array(w, name)
     framework = framework_of(w, name)
     cols = columns_of(w.shape, name)
-    rows, item_bytes = math.prod(w.shape[:-1]), item_size(w.dtype)
+    rows = math.prod(w.shape[:-1])
     bits = framework.empty(w, packed_shape((rows, cols), 8), "uint8")
     row_offsets = framework.empty(w, (rows,), "int64")
-    memory = np.empty(rows * cols * item_bytes, np.uint8)
-    count = _core.compress_bitmask(w, framework.of_bytes(memory, w.dtype), bits, row_offsets, tuple(w.shape))
-    memory.resize(count * item_bytes, refcheck=False)  # in place: what no value has been written to is given back
-    values = framework.result(framework.of_bytes(memory, w.dtype))
-    return BitmaskTensor(values, framework.result(bits), framework.result(row_offsets), tuple(w.shape))
+    shape = tuple(w.shape)
+    if out is not None:
+        values = out[: _core.compress_bitmask(w, out, bits, row_offsets, shape)]
+    else:
+        item_bytes = item_size(w.dtype)
+        memory = np.empty(rows * cols * item_bytes, np.uint8)
+        count = _core.compress_bitmask(w, framework.of_bytes(memory, w.dtype), bits, row_offsets, shape)
+        memory.resize(count * item_bytes, refcheck=False)  # in place: what no value has been written to is given back
+        values = framework.result(framework.of_bytes(memory, w.dtype))
+    return BitmaskTensor(values, framework.result(bits), framework.result(row_offsets), shape)
 
 
 def require_bitmask(t: Any) -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from tersor import _core
-from tersor._arguments import columns_of, integer, packed_shape, resized_shape, stored_columns, unpacked_shape
+from tersor._arguments import (
+    columns_of,
+    integer,
+    packed_shape,
+    pair_of_outputs,
+    resized_shape,
+    stored_columns,
+    unpacked_shape,
+)
 from tersor._outputs import dtype_name, framework_of
 
 _BITMASK_LAYOUT, _CUTLASS_LAYOUT = "bitmask", "cutlass"
@@ -16,7 +24,7 @@ def _require_layout(layout: Any) -> None:
         raise ValueError(f"layout must be 'bitmask' or 'cutlass', not {layout!r}")
 
 
-def compress_24(w: Any, *, layout: str = "bitmask") -> tuple[Any, Any]:
+def compress_24(w: Any, *, layout: str = "bitmask", out: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
     """Store a 2:4 sparse array as half of its entries and which these are.
 
     Parameters
@@ -29,6 +37,8 @@ def compress_24(w: Any, *, layout: str = "bitmask") -> tuple[Any, Any]:
     layout : {"bitmask", "cutlass"}, default "bitmask"
         "bitmask": what compressed-tensors 0.12.2 stores as sparse-24-bitmask. "cutlass": what
         ``torch.sparse.SparseSemiStructuredTensorCUTLASS`` computes with.
+    out : pair of arrays, optional
+        Where values and metadata go; they may not overlap w.
 
     Returns
     -------
@@ -42,9 +52,9 @@ def compress_24(w: Any, *, layout: str = "bitmask") -> tuple[Any, Any]:
     ------
     ValueError
         w is not 2:4: the message names the first group that is not; its shape does not fit; layout is unknown; w lies on
-        a GPU.
+        a GPU; an output does not fit, is not contiguous, is read-only, or overlaps w.
     TypeError
-        w is no array, or of a dtype or kind that tersor does not read, or that the layout has no form for.
+        w is no array, or of a dtype or kind that tersor does not read, or that the layout has no form for; out is no pair.
 
     Notes
     -----
@@ -62,16 +72,20 @@ def compress_24(w: Any, *, layout: str = "bitmask") -> tuple[Any, Any]:
     (array([[5., 6., 7., 8.]], dtype=float32), array([[58]], dtype=uint8))
     """
     _require_layout(layout)
+    compress = _core.compress_24_bitmask if layout == _BITMASK_LAYOUT else _core.compress_24_cutlass
+    if out is not None:
+        values, metadata = pair_of_outputs(out, "(values, metadata)")
+        compress(w, values, metadata)
+        return values, metadata
     framework = framework_of(w, "w")
     cols = columns_of(w.shape, "w")
     values = framework.empty(w, resized_shape(w.shape, -1, cols // 2), w.dtype)
     if layout == _BITMASK_LAYOUT:
         metadata = framework.empty(w, packed_shape(w.shape, 8), "uint8")
-        _core.compress_24_bitmask(w, values, metadata)
     else:
         entries_a_word = 8 if dtype_name(w.dtype) == "float32" else 16
         metadata = framework.empty(w, resized_shape(w.shape, -1, cols // entries_a_word), "int16")
-        _core.compress_24_cutlass(w, values, metadata)
+    compress(w, values, metadata)
     return framework.result(values), framework.result(metadata)
 
 
@@ -123,7 +137,7 @@ def decompress_24(values: Any, metadata: Any, *, layout: str = "bitmask", out: A
     return framework.result(filled)
 
 
-def compress_nm(w: Any, n: int, m: int) -> tuple[Any, Any]:
+def compress_nm(w: Any, n: int, m: int, *, out: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
     """Store n of every m consecutive entries of an n:m sparse array, and the place of each.
 
     Parameters
@@ -132,6 +146,8 @@ def compress_nm(w: Any, n: int, m: int) -> tuple[Any, Any]:
         At most n of every m consecutive entries are nonzero; ``prune_nm(w, n, m)`` makes it so.
     n, m : int
         ``1 <= n < m <= 32``.
+    out : pair of arrays, optional
+        Where values and indices go; they may not overlap w.
 
     Returns
     -------
@@ -146,9 +162,10 @@ def compress_nm(w: Any, n: int, m: int) -> tuple[Any, Any]:
     ------
     ValueError
         w is not n:m: the message names the first group that is not; n and m are out of range; w has no dimension, or lies
-        on a GPU.
+        on a GPU; an output does not fit, is not contiguous, is read-only, or overlaps w.
     TypeError
-        w is no array, or of a dtype or kind that tersor does not read; n or m is not an integer.
+        w is no array, or of a dtype or kind that tersor does not read; n or m is not an integer;
+        out is no pair.
 
     Notes
     -----
@@ -162,6 +179,10 @@ def compress_nm(w: Any, n: int, m: int) -> tuple[Any, Any]:
     >>> tersor.compress_nm(np.array([[0, 0, 5, 0, 0, 0, 0, 6]], np.float32), 1, 4)
     (array([[5., 6.]], dtype=float32), array([[14]], dtype=uint8))
     """
+    if out is not None:
+        values, indices = pair_of_outputs(out, "(values, indices)")
+        _core.compress_nm(w, n, m, values, indices)
+        return values, indices
     framework = framework_of(w, "w")
     n, m = integer(n, "n"), integer(m, "m")
     stored = stored_columns(columns_of(w.shape, "w"), n, m)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from tersor import _core
-from tersor._arguments import reduced_shape
+from tersor._arguments import pair_of_outputs, reduced_shape
 from tersor._outputs import dtype_name, floating_dtype_name, framework_of, is_float64
 
 ArrayT = TypeVar("ArrayT")
@@ -102,10 +102,9 @@ def quantize_int8(w: Any, *, axis: int = -1, out: tuple[Any, Any] | None = None)
            [1.        ]], dtype=float32)
     """
     if out is not None:
-        if not isinstance(out, (tuple, list)) or len(out) != 2:
-            raise TypeError("out must be a pair (q, scale)")
-        _core.quantize_int8(w, axis, *out)
-        return out[0], out[1]
+        q, scale = pair_of_outputs(out, "(q, scale)")
+        _core.quantize_int8(w, axis, q, scale)
+        return q, scale
     framework = framework_of(w, "w")
     q = framework.empty_like(w, "int8")
     scale = framework.empty(w, reduced_shape(w.shape, axis), "float64" if is_float64(w) else "float32")
