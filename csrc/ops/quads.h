@@ -18,14 +18,12 @@ constexpr std::uint64_t overfull_quads(std::uint64_t nonzero) noexcept {
 constexpr std::uint64_t overfull_pairs(std::uint64_t nonzero) noexcept { return nonzero & nonzero >> 1 & kEachPair; }
 
 // Zeros that are kept along where a group has fewer than two non-zeros. Both layouts take the last two columns of a group without
-// non-zeros, and with one in the third or fourth column; with the first they take the third.
-enum class Companion : std::uint8_t {
-  kFourth,
-  kThird
-};  // of the second column: compressed-tensors' (torch.topk), torch's for CUTLASS
+// non-zeros, and of one whose only one is the third or fourth; the first goes with the third. Of the second column torch.topk, and
+// so compressed-tensors, makes the fourth the companion, torch for CUTLASS the third.
+enum class Companion : std::uint8_t { kThird, kFourth };
 constexpr std::uint64_t keep_of_quads(std::uint64_t nonzero, Companion of_second) noexcept {
-  const std::uint64_t a = nonzero & kEachQuad, b = nonzero >> 1 & kEachQuad, c = nonzero >> 2 & kEachQuad,
-                      d = nonzero >> 3 & kEachQuad;
+  const std::uint64_t a = nonzero & kEachQuad, b = nonzero >> 1 & kEachQuad;
+  const std::uint64_t c = nonzero >> 2 & kEachQuad, d = nonzero >> 3 & kEachQuad;
   const std::uint64_t first_two_are_zeros = ~(a | b) & kEachQuad, only_a = a & ~(b | c | d), only_b = b & ~(a | c | d);
   const bool to_fourth = of_second == Companion::kFourth;
   return nonzero | (first_two_are_zeros | only_a | (to_fourth ? 0 : only_b)) << 2 |
