@@ -107,6 +107,29 @@ def test_count_nonzero(w: Array) -> None:
     assert tersor.sparsity(w) == spec.sparsity(w)
 
 
+@given(float_rows)
+def test_compressed_and_back(w: Array) -> None:
+    t = tersor.compress_bitmask(w)
+    values, bit_rows, row_offsets = spec.compress_bitmask(w)
+    assert_same_bits(t.values, values)
+    assert_same_bits(t.bits, bit_rows)
+    assert_same_bits(t.row_offsets, row_offsets)
+    assert_same_bits(tersor.decompress_bitmask(t), spec.decompress_bitmask(values, bit_rows, w.shape))
+
+
+@given(float_rows, st.data())
+def test_pruned_to_a_pattern_compressed_and_back(w: Array, data: Any) -> None:
+    m = data.draw(st.integers(2, 32))
+    n = data.draw(st.integers(1, m - 1))
+    pruned = tersor.prune_nm(w, n, m)
+    parts = tersor.compress_nm(pruned, n, m)
+    for part, expected in zip(parts, spec.compress_nm(pruned, n, m), strict=True):
+        assert_same_bits(part, expected)
+    dense = tersor.decompress_nm(*parts, n, m, w.shape[-1])
+    assert_same_bits(dense, spec.decompress_nm(*parts, n, m, w.shape[-1]))
+    assert tersor.count_nonzero(dense) == tersor.count_nonzero(pruned)
+
+
 @given(float_views, st.integers(0, 52))
 def test_round_fixed(w: Array, fraction_bits: int) -> None:
     assert_same_bits(tersor.round_fixed(w, fraction_bits), canonical_nan(spec.round_fixed(w, fraction_bits)))
