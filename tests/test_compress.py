@@ -238,9 +238,8 @@ def test_zeros_of_compressed_rows_are_left_out(settings: Settings) -> None:
 @pytest.mark.parametrize("block", [(2, 3), (4, 4), (1, 8)], ids=str)
 def test_block_rows_by_way_of_scipy(block: tuple[int, int]) -> None:
     sparse = pytest.importorskip("scipy.sparse")
-    w = np.kron(sparse_values((20, 30), np.float32, 0.7), np.ones(block, np.float32))
+    w = np.kron(np.nan_to_num(sparse_values((20, 30), np.float32, 0.7), posinf=1, neginf=-1), np.ones(block, np.float32))
     w[0, :2] = [0, 5]  # a block with a zero
-    w = np.nan_to_num(w, posinf=1, neginf=-1)
     t = tersor.compress_bitmask(w)
     values, columns, pointers = tersor.bitmask_to_csr(t, dtype="int32")
     blocks = sparse.csr_array((values, columns, pointers), t.shape).tobsr(blocksize=block)
@@ -266,6 +265,10 @@ def test_torch_sparse_matrices() -> None:
     assert torch.equal(again.row_offsets, t.row_offsets)
     blocks = matrix.to_sparse_bsr((4, 5))
     assert torch.equal(blocks.to_dense(), w)
+    rows = blocks.to_sparse_coo().to_sparse_csr()
+    again = tersor.bitmask_from_csr(rows.values(), rows.col_indices(), rows.crow_indices(), rows.shape)
+    assert torch.equal(again.bits, t.bits)
+    assert torch.equal(again.values, t.values)
 
 
 # --- interruption and failure: no block waits for one that will not come -----------------------------------------------

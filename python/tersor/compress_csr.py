@@ -97,7 +97,7 @@ def bitmask_from_csr(values: Any, columns: Any, row_pointers: Any, shape: tuple[
     -----
     Zeros among the values, of either sign, are left out, so that the result is what ``compress_bitmask`` gives: block
     sparse rows, whose blocks hold zeros, come this way once the library has made compressed rows of them:
-    ``scipy.sparse.bsr_array(...).tocsr()``.
+    ``scipy.sparse.bsr_array(...).tocsr()``, or ``.to_sparse_coo().to_sparse_csr()`` of a torch tensor.
 
     Examples
     --------

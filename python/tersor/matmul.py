@@ -55,7 +55,7 @@ def matmul_bitmask(x: Any, t: BitmaskTensor, *, out: Any = None) -> Any:
     --------
     >>> import numpy as np
     >>> import tersor
-    >>> w = tersor.BitmaskTensor(np.float32([3, 4]), np.uint8([[2], [1]]), np.int64([0, 1]), (2, 2))  # [[0, 3], [4, 0]]
+    >>> w = tersor.compress_bitmask(np.array([[0, 3], [4, 0]], np.float32))
     >>> tersor.matmul_bitmask(np.array([[1.0, 2.0]], np.float32), w)
     array([[6., 4.]], dtype=float32)
     """
