@@ -468,7 +468,7 @@ TESTED_APART = {
     "test_compress.py": "compress_bitmask decompress_bitmask bitmask_to_csr bitmask_from_csr",
     "test_compress_nm.py": "compress_24 decompress_24 compress_nm decompress_nm",
     "test_prune.py": "count_nonzero sparsity",
-    "test_select.py": "prune_magnitude mask_magnitude kth_magnitude kth_value quantile magnitude_threshold",
+    "test_select.py": "kth_magnitude kth_value quantile magnitude_threshold",
     "test_prune_ranked.py": "prune_scores mask_scores prune_taylor mask_taylor prune_wanda "
     "mask_wanda prune_mean mask_mean prune_random mask_random cubic_sparsity",
     "test_prune_pattern.py": "prune_nm mask_nm prune_blocks mask_blocks",

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/check.h"
+#include "core/float_environment.h"
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "cpu/kernels.h"
@@ -190,6 +191,7 @@ void matmul_bitmask(const View& x, const BitmaskViews& w, const View& y) {
   require_arguments(x, w, y);
   require_ordered(w);
   if (y.size() == 0) return;
+  const DefaultFloatEnvironment environment;  // rows of x are widened on the caller's thread
   Panels panels(x, w.values.dtype);
   const Writer writer(y, w.values.dtype);
   const Scratch scratch(panels.scratch_bytes());

@@ -107,11 +107,18 @@ def mask_nm(w: Array, n: int, m: int, axis: int = -1) -> NDArray[np.bool_]:
     """True for the n largest ``|w|`` of every m consecutive entries along ``axis``, and of what is left at its end. Of
     entries that tie the first go first; NaN counts as the largest."""
     rows = np.moveaxis(np.abs(w).astype(np.float64), axis, -1)
-    mask: NDArray[np.bool_] = np.zeros(rows.shape, np.bool_)
-    for begin in range(0, rows.shape[-1], m):
-        order = np.argsort(rows[..., begin : begin + m], axis=-1, kind="stable")
-        np.put_along_axis(mask[..., begin : begin + m], order[..., -n:], True, axis=-1)
+    *outer, cols = rows.shape
+    whole = cols // m * m
+    groups = rows[..., :whole].reshape(*outer, whole // m, m)
+    mask = np.concatenate([_largest(groups, n).reshape(*outer, whole), _largest(rows[..., whole:], n)], axis=-1)
     return np.moveaxis(mask, -1, axis)
+
+
+def _largest(groups: Array, n: int) -> NDArray[np.bool_]:
+    """True for the n largest of the last axis, the last of those that tie."""
+    mask: NDArray[np.bool_] = np.zeros(groups.shape, np.bool_)
+    np.put_along_axis(mask, np.argsort(groups, axis=-1, kind="stable")[..., -n:], True, axis=-1)
+    return mask
 
 
 def _ways_to_keep_two_of_four() -> list[Array]:
