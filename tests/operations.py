@@ -108,9 +108,8 @@ def on_one_thread(call: Callable[[Array], Array], x: Array) -> Array:
     return result
 
 
-def multiply(x: Array, out: Any = None) -> Array:
-    result: Array = tersor.matmul_bitmask(x, bitmask_weight(x.shape[-1], x.dtype), out=out)
-    return result
+def multiply(x: Any, shape: Shape, dtype: np.dtype[Any], out: Any = None) -> Any:
+    return tersor.matmul_bitmask(x, bitmask_weight(shape[-1], dtype), out=out)
 
 
 BYTES = ("uint8",)
@@ -352,8 +351,8 @@ OPERATIONS = [
         "matmul",
         rows_to_multiply,
         least_ndim=1,
-        call=lambda x, out, **_: multiply(x, out),
-        expect=lambda x, **_: on_one_thread(multiply, x),
+        call=lambda x, shape, dtype, out: multiply(x, shape, dtype, out),
+        expect=lambda x, **_: on_one_thread(lambda x: multiply(x, x.shape, x.dtype), x),
     ),
     Operation(
         "histogram",
