@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tersor
 from conftest import needs_plain_build
-from layouts import FLOATS, SHAPES, Array, assert_same_bits, each_layout, random_values, spec, special_values
+from layouts import FLOATS, SHAPES, Array, assert_same_bits, at_offset, each_layout, random_values, spec, special_values
 from tersor import BitmaskTensor
 
 Settings = Any
@@ -223,6 +223,18 @@ def test_compressed_rows_as_scipy_has_them(dtype: str, settings: Settings) -> No
             assert np.array_equal(pointers, theirs.indptr), setting
             again = tersor.bitmask_from_csr(theirs.data, columns, pointers, shape)
             assert_compressed(again, w, setting)
+
+
+def test_arrays_at_any_byte(each_level: Settings) -> None:
+    w = sparse_values((40, 333), np.float64, 0.5)
+    t = tersor.compress_bitmask(w)
+    for offset in (1, 3, 7):
+        shifted = BitmaskTensor(*(at_offset(part, offset) for part in (t.values, t.bits, t.row_offsets)), t.shape)
+        parts = [at_offset(part, offset) for part in tersor.bitmask_to_csr(t, dtype="int32")]
+        for setting in each_level:
+            assert_same_bits(tersor.decompress_bitmask(shifted), without_negative_zeros(w), setting)
+            assert_compressed(tersor.compress_bitmask(at_offset(w, offset), out=at_offset(t.values, offset)), w, setting)
+            assert_compressed(tersor.bitmask_from_csr(*parts, t.shape), w, setting)
 
 
 def test_zeros_of_compressed_rows_are_left_out(settings: Settings) -> None:

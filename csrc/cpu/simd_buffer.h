@@ -1,5 +1,6 @@
 #pragma once
-// What goes through a buffer in memory at levels that have no instruction for it: the last few lanes of a row, and tables.
+// What goes through a buffer in memory at levels that have no instruction for it: the last few lanes of a row, and tables. Items
+// are copied by memcpy: arrays may begin at any byte.
 
 namespace tersor::cpu::TERSOR_LEVEL {
 
@@ -33,14 +34,14 @@ TERSOR_INLINE T* compress_store(T* to, Lanes<T> lanes, std::uint32_t bits) noexc
   if (!bits) return to;
   alignas(64) T buffer[kLanes];
   store(buffer, lanes);
-  for (; bits; bits &= bits - 1) *to++ = buffer[__builtin_ctz(bits)];
+  for (; bits; bits &= bits - 1) std::memcpy(to++, &buffer[__builtin_ctz(bits)], sizeof(T));
   return to;
 }
 
 template <class T>
 TERSOR_INLINE Lanes<T> expand_load(const T* from, std::uint32_t bits) noexcept {
   alignas(64) T buffer[kLanes] = {};
-  for (; bits; bits &= bits - 1) buffer[__builtin_ctz(bits)] = *from++;
+  for (; bits; bits &= bits - 1) std::memcpy(&buffer[__builtin_ctz(bits)], from++, sizeof(T));
   return load(buffer);
 }
 

@@ -165,13 +165,18 @@ void find_columns_as(const BitmaskViews& t, const View& columns) {
   require_no_wrong_row(t, wrong);
 }
 
-// Compressed rows as the caller has them.
+// Compressed rows as the caller has them: at any byte.
 template <class Index>
 struct CompressedRows {
-  const Index* columns;
-  const Index* pointers;
+  const std::byte* columns;
+  const std::byte* pointers;
 
-  std::int64_t begin_of(std::int64_t row) const noexcept { return static_cast<std::int64_t>(pointers[row]); }
+  static std::int64_t at(const std::byte* numbers, std::int64_t i) noexcept {
+    Index number;
+    std::memcpy(&number, numbers + i * static_cast<std::int64_t>(sizeof number), sizeof number);
+    return static_cast<std::int64_t>(number);
+  }
+  std::int64_t begin_of(std::int64_t row) const noexcept { return at(pointers, row); }
   std::int64_t length_of(std::int64_t row) const noexcept { return begin_of(row + 1) - begin_of(row); }
 
   bool begin_in_order(std::int64_t rows, std::int64_t count) const noexcept {
@@ -182,7 +187,7 @@ struct CompressedRows {
   bool ascend(std::int64_t row, std::int64_t cols) const noexcept {
     std::int64_t last = -1;
     for (std::int64_t i = begin_of(row); i < begin_of(row + 1); ++i) {
-      const auto col = static_cast<std::int64_t>(columns[i]);
+      const std::int64_t col = at(columns, i);
       if (col <= last || col >= cols) return false;
       last = col;
     }
@@ -193,7 +198,7 @@ struct CompressedRows {
     std::int64_t count = 0;
     for (std::int64_t i = 0; i < length_of(row); ++i) {
       const unsigned bit = stored[i / 8] >> (i % 8) & 1u;
-      const auto col = static_cast<std::int64_t>(columns[begin_of(row) + i]);
+      const std::int64_t col = at(columns, begin_of(row) + i);
       bits[col / 8] = static_cast<std::uint8_t>(bits[col / 8] | bit << (col % 8));
       count += bit;
     }
@@ -203,7 +208,7 @@ struct CompressedRows {
 
 template <class Index>
 void mark_columns_as(const View& columns, const View& row_pointers, const BitmaskViews& t) {
-  const CompressedRows<Index> rows{reinterpret_cast<const Index*>(columns.data), reinterpret_cast<const Index*>(row_pointers.data)};
+  const CompressedRows<Index> rows{columns.data, row_pointers.data};
   if (!rows.begin_in_order(t.rows, columns.size()))
     throw ValueError(std::string(row_pointers.name) + " must begin with 0, never decrease, and end with the " +
                      std::to_string(columns.size()) + " entries of " + columns.name);
