@@ -205,7 +205,8 @@ def caption(report: Report) -> str:
             "Times: the operations alone, not the file nor what is done between them, to encode and decode every "
             "weight once (students: the targets; attention: all sentences). NumPy and tersor by turns, medians of "
             f"{min(rounds)} to {max(rounds)} rounds, warm, outputs used again (NumPy always makes bits, and what it "
-            "unpacks from them, anew). The lower part sums each operation's time over the methods above.",
+            "unpacks from them, anew; both what they compress). The lower part sums each operation's time over the "
+            "methods above.",
             f"Machine: {report.machine}.",
         ]
     )

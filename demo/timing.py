@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, TypeVar
 
+from tersor import BitmaskTensor
+
 Result = TypeVar("Result")
 
 LEAST_ROUNDS = 3
@@ -45,7 +47,8 @@ class TimedOperations:
         start = time.perf_counter()
         result = operation(*arguments, **options)
         self.seconds[name] += time.perf_counter() - start
-        if takes_out(operation):
+        # Compressed, an array takes new memory every time: NumPy's boolean index has no out=.
+        if takes_out(operation) and not isinstance(result, BitmaskTensor):
             self._outputs[self._calls] = result
         self._calls += 1
         return result
