@@ -136,6 +136,19 @@ def bitmask_weight(cols: int, dtype: np.dtype[Any], rows: int = 13) -> BitmaskTe
 
 
 def as_bitmask(w: Array) -> BitmaskTensor:
-    kept = w != 0
-    offsets = np.cumsum(kept.sum(1)) - kept.sum(1)
-    return BitmaskTensor(w[kept], spec.pack_mask(kept), offsets.astype(np.int64), w.shape)
+    return BitmaskTensor(*spec.compress_bitmask(w), w.shape)
+
+
+def sparse_values(shape: tuple[int, ...], dtype: Any, sparsity: float = 0.5, seed: int = 0) -> Array:
+    """Special values among them; zeros of both signs."""
+    dtype = np.dtype(dtype)
+    w = random_values(shape, dtype, seed, special_values(dtype))
+    dropped = np.random.default_rng(seed).random(shape) < sparsity
+    w[dropped] = np.where(np.random.default_rng(seed + 1).random(shape) < 0.5, 0.0, -0.0).astype(dtype)[dropped]
+    return w
+
+
+def without_negative_zeros(w: Array) -> Array:
+    """What comes back: zeros are not stored."""
+    with np.errstate(invalid="ignore"):
+        return np.where(w == 0, w.dtype.type(0), w)

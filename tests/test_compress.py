@@ -12,26 +12,12 @@ import numpy as np
 import pytest
 import tersor
 from conftest import needs_plain_build
-from layouts import FLOATS, SHAPES, Array, assert_same_bits, at_offset, each_layout, random_values, spec, special_values
+from inputs import sparse_values, without_negative_zeros
+from layouts import FLOATS, SHAPES, Array, assert_same_bits, at_offset, each_layout, spec
 from tersor import BitmaskTensor
 
 Settings = Any
 FLOAT_TYPES = [np.dtype(dtype) for dtype in FLOATS.values()]
-
-
-def sparse_values(shape: tuple[int, ...], dtype: Any, sparsity: float = 0.5, seed: int = 0) -> Array:
-    """Special values among them; zeros of both signs."""
-    dtype = np.dtype(dtype)
-    w = random_values(shape, dtype, seed, special_values(dtype))
-    dropped = np.random.default_rng(seed).random(shape) < sparsity
-    w[dropped] = np.where(np.random.default_rng(seed + 1).random(shape) < 0.5, 0.0, -0.0).astype(dtype)[dropped]
-    return w
-
-
-def without_negative_zeros(w: Array) -> Array:
-    """What comes back: zeros are not stored."""
-    with np.errstate(invalid="ignore"):
-        return np.where(w == 0, w.dtype.type(0), w)
 
 
 def assert_compressed(t: BitmaskTensor, w: Array, context: str) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tersor
 from conftest import LEVELS, needs_plain_build
+from inputs import sparse_values, without_negative_zeros
 from layouts import Array, assert_same_bits, at_offset, bits, unsigned
 from operations import Operation, case_name, cases
 from tersor import _core
-from test_compress import sparse_values, without_negative_zeros
 
 DType = np.dtype[Any]
 MOST_BYTES = 1 << 29

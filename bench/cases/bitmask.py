@@ -1,4 +1,4 @@
-"""Masks to bits and back."""
+"""Masks to bits and back; logic on bits."""
 
 from __future__ import annotations
 
@@ -37,6 +37,25 @@ def numpy_unpack(a: Arrays) -> Call:
     return Call(np.unpackbits, a.bits, axis=-1, count=columns(a.bits), bitorder="little")
 
 
+# --- logic on packed masks ---------------------------------------------------------------------------------------------
+
+
+def two_masks(shape: Shape, dtype: str) -> Arrays:
+    bits = aligned(reference.pack_mask(mask(shape)))
+    return Arrays({"a": bits, "b": aligned(bits[::-1])}, {"out": output(with_last(shape, -(-shape[-1] // 8)), np.uint8)})
+
+
+def one_mask(shape: Shape, dtype: str) -> Arrays:
+    return Arrays({"bits": aligned(reference.pack_mask(mask(shape)))})
+
+
+def numpy_count(a: Arrays) -> Call:
+    return Call(lambda: int(np.bitwise_count(a.bits).sum(dtype=np.int64)))
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
 OPERATIONS = [
     Operation(
         family="bitmask",
@@ -60,5 +79,26 @@ OPERATIONS = [
         numpy=numpy_unpack,
         unchecked=frozenset({"numpy"}),  # its result is not in out
         goals={SMALL: NUMPY_CALL, LARGE: floor(1.2)},
+    ),
+    Operation(
+        family="bitmask",
+        name="and_masks",
+        variant="",
+        dtype="bool",
+        arrays=two_masks,
+        expected=lambda a: (a.a & a.b,),
+        tersor=lambda a: Call(tersor.and_masks, a.a, a.b, out=a.out),
+        numpy=lambda a: Call(np.bitwise_and, a.a, a.b, out=a.out),
+    ),
+    Operation(
+        family="bitmask",
+        name="count_mask",
+        variant="",
+        dtype="bool",
+        arrays=one_mask,
+        expected=lambda a: (reference.count_mask(a.bits, 8 * a.bits.shape[-1]),),
+        tersor=lambda a: Call(tersor.count_mask, a.bits, 8 * a.bits.shape[-1]),
+        numpy=numpy_count,
+        whole=True,
     ),
 ]

@@ -9,7 +9,7 @@ import tersor
 from tersor import reference
 
 from bench.goals import Goal, floor
-from bench.operands import aligned, mask, output, sparse_weights, weights, with_last
+from bench.operands import aligned, output, sparse_weights, weights
 from bench.operation import LARGE, MEDIUM, SIZES, Array, Arrays, Call, Operation, Shape
 from bench.peers import as_torch
 
@@ -42,11 +42,22 @@ def call_compress(w: Array, out: Array | None) -> tuple[Array, Array, Array]:
     return t.values, t.bits, t.row_offsets
 
 
+def numpy_kept(w: Array) -> tuple[Array, Array]:
+    """Going by positions takes a fifth of the time of ``w[keep]``."""
+    keep = w != 0
+    return keep, w.reshape(-1)[np.flatnonzero(keep)]
+
+
+def numpy_scatter(bits: Array, values: Array, out: Array) -> None:
+    keep = np.unpackbits(bits, axis=-1, count=out.shape[-1], bitorder="little")
+    out.fill(0)
+    out.reshape(-1)[np.flatnonzero(keep)] = values.reshape(-1)
+
+
 def numpy_compress(a: Arrays) -> Call:
     def compress() -> None:
-        keep = a.w != 0
+        keep, a.values[...] = numpy_kept(a.w)
         counts = np.count_nonzero(keep, axis=-1)
-        a.values[...] = a.w[keep]
         a.bits[...] = np.packbits(keep, axis=-1, bitorder="little")
         a.row_offsets[...] = np.cumsum(counts) - counts
 
@@ -54,12 +65,7 @@ def numpy_compress(a: Arrays) -> Call:
 
 
 def numpy_decompress(a: Arrays) -> Call:
-    def decompress() -> None:
-        keep = np.unpackbits(a.bits, axis=-1, count=a.out.shape[-1], bitorder="little").view(np.bool_)
-        a.out.fill(0)
-        a.out[keep] = a.values
-
-    return Call(decompress)
+    return Call(numpy_scatter, a.bits, a.values, a.out)
 
 
 def package_compress(a: Arrays) -> Call:
@@ -96,21 +102,18 @@ def halves(layout: str, shape: Shape, dtype: str) -> Arrays:
 
 
 def numpy_compress_24(a: Arrays) -> Call:
+    """For groups with two nonzeros, as pruning leaves nearly all."""
+
     def compress() -> None:
-        keep = a.w != 0
-        a.values[...] = a.w[keep].reshape(a.values.shape)
+        keep, values = numpy_kept(a.w)
+        a.values.reshape(-1)[...] = values
         a.metadata[...] = np.packbits(keep, axis=-1, bitorder="little")
 
     return Call(compress)
 
 
 def numpy_decompress_24(a: Arrays) -> Call:
-    def decompress() -> None:
-        keep = np.unpackbits(a.metadata, axis=-1, count=a.out.shape[-1], bitorder="little").view(np.bool_)
-        a.out.fill(0)
-        a.out[keep] = a.values.reshape(-1)
-
-    return Call(decompress)
+    return Call(numpy_scatter, a.metadata, a.values, a.out)
 
 
 def package_compress_24(a: Arrays) -> Call:
@@ -133,22 +136,6 @@ def torch_cutlass(a: Arrays) -> Call:
 
 def numpy_cutlass(a: Arrays) -> Call:
     return Call(reference.compress_24, a.w, "cutlass")
-
-
-# --- logic on packed masks ---------------------------------------------------------------------------------------------
-
-
-def two_masks(shape: Shape, dtype: str) -> Arrays:
-    bits = aligned(reference.pack_mask(mask(shape)))
-    return Arrays({"a": bits, "b": aligned(bits[::-1])}, {"out": output(with_last(shape, -(-shape[-1] // 8)), np.uint8)})
-
-
-def one_mask(shape: Shape, dtype: str) -> Arrays:
-    return Arrays({"bits": aligned(reference.pack_mask(mask(shape)))})
-
-
-def numpy_count(a: Arrays) -> Call:
-    return Call(lambda: int(np.bitwise_count(a.bits).sum(dtype=np.int64)))
 
 
 # --- the table -----------------------------------------------------------------------------------------------------------
@@ -242,27 +229,6 @@ OPERATIONS = [
         peers={"torch": torch_cutlass},
         unchecked=frozenset({"numpy", "torch"}),
         returns=True,
-        whole=True,
-    ),
-    Operation(
-        family="bitmask",
-        name="and_masks",
-        variant="",
-        dtype="bool",
-        arrays=two_masks,
-        expected=lambda a: (a.a & a.b,),
-        tersor=lambda a: Call(tersor.and_masks, a.a, a.b, out=a.out),
-        numpy=lambda a: Call(np.bitwise_and, a.a, a.b, out=a.out),
-    ),
-    Operation(
-        family="bitmask",
-        name="count_mask",
-        variant="",
-        dtype="bool",
-        arrays=one_mask,
-        expected=lambda a: (reference.count_mask(a.bits, 8 * a.bits.shape[-1]),),
-        tersor=lambda a: Call(tersor.count_mask, a.bits, 8 * a.bits.shape[-1]),
-        numpy=numpy_count,
         whole=True,
     ),
 ]

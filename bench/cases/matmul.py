@@ -20,13 +20,12 @@ QUANTILES = {50: 0.6745, 70: 1.0364, 90: 1.6449}
 
 def operands(batch: int, sparsity: int, shape: Shape, dtype: str) -> Arrays:
     w = weights(shape, dtype)
-    keep = np.abs(w) >= w.dtype.type(QUANTILES[sparsity] * WEIGHT_SCALE)
-    counts = keep.sum(1)
+    t = tersor.compress_bitmask(tersor.prune_threshold(w, QUANTILES[sparsity] * WEIGHT_SCALE))
     return Arrays(
         {
-            "values": aligned(w[keep]),
-            "bits": aligned(reference.pack_mask(keep)),
-            "row_offsets": np.cumsum(counts) - counts,
+            "values": aligned(t.values),
+            "bits": aligned(t.bits),
+            "row_offsets": t.row_offsets,
             "x": logits((batch, shape[1]), dtype),
         },
         {"out": output((batch, shape[0]), w.dtype)},
@@ -40,10 +39,8 @@ def weight(a: Arrays) -> tersor.BitmaskTensor:
 @functools.lru_cache(maxsize=8)
 def dense(a: Arrays) -> Array:
     """The weight that the dense products read: the memory is theirs, and not counted in tersor's floor."""
-    keep = reference.unpack_mask(a.bits, a.x.shape[1])
-    w = output(keep.shape, a.values.dtype)
-    w[keep] = a.values
-    return w
+    t = weight(a)
+    return tersor.decompress_bitmask(t, out=output(t.shape, a.values.dtype))
 
 
 # --- dense products ----------------------------------------------------------------------------------------------------

@@ -26,7 +26,6 @@ class Stored {
       next_ += taken;
     }
   }
-  void end() noexcept {}
 
  private:
   Item* next_;

@@ -48,7 +48,7 @@ namespace {
 void require_bits_of(const char* op, const View& bits, std::int64_t cols) {
   require_dtype(bits, {DType::kUInt8});
   require_cpu(op, bits);
-  if (bits.ndim == 0) throw ValueError(std::string(bits.name) + " has no axis of columns; it must have at least one dimension");
+  require_last_axis(bits);
   if (cols < 0 || bits.shape[bits.ndim - 1] != items_for(Columns::kBits, cols))
     throw ValueError(std::string(bits.name) + " has shape " + shape_text(bits) + ", which does not fit " + std::to_string(cols) +
                      " columns; its last axis must be ceil(cols / 8)");

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/check.h"
+#include "cpu/kernels.h"
 #include "ops/check_views.h"
 
 namespace tersor {
@@ -59,6 +60,11 @@ void require_ordered(const BitmaskViews& t) {
   if (!ordered)
     throw ValueError(std::string(t.row_offsets.name) + " must begin with 0, never decrease, and stay within the " +
                      std::to_string(t.values.size()) + " entries of " + t.values.name + kRemedy);
+}
+
+void mark_nonzeros(DType dtype, const std::byte* items, std::int64_t count, std::byte* bits) noexcept {
+  constexpr std::uint64_t kLeastMagnitude = 1;  // as a bit pattern
+  cpu::prune_kernels().mask_threshold_packed[dtype]({items, 0}, {bits, 0}, {1, count}, kLeastMagnitude, Store::kCached);
 }
 
 void require_no_wrong_row(const BitmaskViews& t, const FirstWrong& row) {

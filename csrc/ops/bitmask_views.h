@@ -31,6 +31,9 @@ void require_bitmask(const BitmaskViews& t);
 // Rows begin in order and within the values.
 void require_ordered(const BitmaskViews& t);
 
+// The bits of items that are no zeros, NaN among them, padded with 0 to whole bytes.
+void mark_nonzeros(DType dtype, const std::byte* items, std::int64_t count, std::byte* bits) noexcept;
+
 // The first of what threads, in any order, find wrong.
 class FirstWrong {
  public:

@@ -23,6 +23,10 @@ void require_floating(const View& view) {
   if (!is_floating(view.dtype)) throw TypeError(dtype_clause(view) + "; it must be float32, float16, bfloat16 or float64");
 }
 
+void require_last_axis(const View& view) {
+  if (view.ndim == 0) throw ValueError(std::string(view.name) + " has no axis of columns; it must have at least one dimension");
+}
+
 void require_dtype(const View& view, std::initializer_list<DType> allowed) {
   if (std::find(allowed.begin(), allowed.end(), view.dtype) != allowed.end()) return;
   std::string names;

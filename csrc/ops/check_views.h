@@ -9,6 +9,7 @@
 namespace tersor {
 
 void require_floating(const View& view);
+void require_last_axis(const View& view);  // at least one dimension
 void require_dtype(const View& view, std::initializer_list<DType> allowed);
 void require_same_dtype(const View& a, const View& b);  // b must have a's
 void require_same_shape(const View& a, const View& b);  // b must have a's

@@ -17,14 +17,8 @@ namespace tersor {
 
 namespace {
 
-// The least magnitude that is no zero.
-constexpr std::uint64_t kLeastBits = 1;
 // Rows or columns that a thread turns into the other form at a time.
 constexpr std::int64_t kRowsEach = 64;
-
-void require_axis(const View& w) {
-  if (w.ndim == 0) throw ValueError(std::string(w.name) + " has no axis of columns; it must have at least one dimension");
-}
 
 LoopPlan plan_rows_of(const View& view, Access access) {
   return plan_rows_in_order({{view, Columns::kEach, access}}, view.ndim - 1);
@@ -78,7 +72,7 @@ void check_offsets(const BitmaskViews& t, const Block& block, std::int64_t befor
 
 std::int64_t compress_bitmask(const View& w, const BitmaskViews& t) {
   require_floating(w);
-  require_axis(w);
+  require_last_axis(w);
   require_cpu("compress_bitmask", w);
   require_bitmask(t);
   require_same_dtype(w, t.values);
@@ -91,7 +85,7 @@ std::int64_t compress_bitmask(const View& w, const BitmaskViews& t) {
   const std::int64_t item_bytes = item_size(w.dtype), room = t.values.size();
   const Store store = store_for(w.size_bytes() / 2);  // as for half of the entries: how many there are shows at the end
   InTurn values;
-  for_each_block(plan_rows_of(w, Access::kRead), Split::kColumnsTwice, [&](const Block& block) {
+  for_each_block(plan_rows_of(w, Access::kRead), Split::kColumnsInL2, [&](const Block& block) {
     const std::int64_t entries = block.extent.rows * block.extent.cols;
     const Scratch kept(static_cast<std::size_t>((entries + cpu::kCompressSlack) * item_bytes));
     const std::int64_t count = compress(block.operands[0], bits_of(t, block), block.extent, kept.data());
@@ -212,7 +206,6 @@ void mark_columns_as(const View& columns, const View& row_pointers, const Bitmas
   if (!rows.begin_in_order(t.rows, columns.size()))
     throw ValueError(std::string(row_pointers.name) + " must begin with 0, never decrease, and end with the " +
                      std::to_string(columns.size()) + " entries of " + columns.name);
-  auto& mark = cpu::prune_kernels().mask_threshold_packed[t.values.dtype];
   auto* counts = reinterpret_cast<std::int64_t*>(t.row_offsets.data);
   FirstWrong wrong;
   for_rows(t.rows, [&](std::int64_t row) {
@@ -220,7 +213,7 @@ void mark_columns_as(const View& columns, const View& row_pointers, const Bitmas
     const std::int64_t length = rows.length_of(row);
     const Scratch nonzero(static_cast<std::size_t>(length / 8 + 1));
     const std::byte* values = t.values.data + rows.begin_of(row) * item_size(t.values.dtype);
-    mark({values, 0}, {nonzero.data(), 0}, {1, length}, kLeastBits, Store::kCached);
+    mark_nonzeros(t.values.dtype, values, length, nonzero.data());
     auto* bits = reinterpret_cast<std::uint8_t*>(t.bits.data) + row * t.row_bytes();
     std::memset(bits, 0, static_cast<std::size_t>(t.row_bytes()));
     counts[row] = rows.mark(row, reinterpret_cast<const std::uint8_t*>(nonzero.data()), bits);

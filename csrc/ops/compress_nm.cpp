@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/check.h"
+#include "core/integers.h"
 #include "core/memory.h"
 #include "cpu/kernels.h"
 #include "ops/bitmask_views.h"
@@ -17,9 +18,6 @@ namespace tersor {
 
 namespace {
 
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) noexcept { return (a + b - 1) / b; }
-
-constexpr std::uint64_t kLeastBits = 1;  // of magnitudes that are no zero
 constexpr std::int64_t kNoColumn = -1;
 
 // --- rows through their bits -------------------------------------------------------------------------------------------------
@@ -72,13 +70,12 @@ struct Pattern {
 // of a group with too many non-zeros, or kNoColumn.
 template <class Keep>
 void compress_rows(const View& w, Pattern pattern, const View& values, Keep keep) {
-  auto& mark = cpu::prune_kernels().mask_threshold_packed[w.dtype];
   auto& compress = cpu::compress_kernels().compress[w.dtype];
   const std::int64_t cols = w.shape[w.ndim - 1], stored = values.shape[values.ndim - 1], item_bytes = item_size(w.dtype);
   FirstWrong wrong;
   for_each_row(w, Access::kRead, [&](std::int64_t row, std::byte* items, const RowBits& bits) {
     if (bits.word_count() > 0) bits.words[bits.word_count() - 1] = 0;
-    mark({items, 0}, {bits.bytes(), 0}, {1, cols}, kLeastBits, Store::kCached);
+    mark_nonzeros(w.dtype, items, cols, bits.bytes());
     const std::int64_t overfull = keep(row, bits);
     if (overfull != kNoColumn)
       wrong.find(row * cols + overfull);
@@ -119,10 +116,6 @@ std::int64_t count_of(const RowBits& bits) noexcept {
 
 // --- what is asked of the arguments ----------------------------------------------------------------------------------------------
 
-void require_columns(const View& view) {
-  if (view.ndim == 0) throw ValueError(std::string(view.name) + " has no axis of columns; it must have at least one dimension");
-}
-
 void require_multiple(const View& w, std::int64_t length, std::int64_t divisor, const char* what) {
   if (length % divisor != 0)
     throw ValueError(std::string(w.name) + " has shape " + shape_text(w) + "; its " + what + " must be a multiple of " +
@@ -151,7 +144,7 @@ void require_parts(const char* op, const View& w, const View& values, const View
 
 void require_24_bitmask(const char* op, const View& w, const View& values, const View& bits) {
   require_floating(w);
-  require_columns(w);
+  require_last_axis(w);
   require_multiple(w, w.shape[w.ndim - 1], 4, "last axis");
   require_dtype(bits, {DType::kUInt8});
   require_last(w, values, w.shape[w.ndim - 1] / 2);
@@ -176,7 +169,7 @@ void require_nm(const char* op, const View& w, int n, int m, const View& values,
     throw ValueError("n and m must fulfil 1 <= n < m <= " + std::to_string(cpu::kMostGroup) + ", got " + std::to_string(n) + ":" +
                      std::to_string(m));
   require_floating(w);
-  require_columns(w);
+  require_last_axis(w);
   require_dtype(indices, {DType::kUInt8});
   const std::int64_t stored = stored_columns(w.shape[w.ndim - 1], n, m);
   require_last(w, values, stored);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/integers.h"
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "ops/copy_items.h"
@@ -20,13 +21,11 @@ constexpr std::int64_t kWantedChunks = 16;
 constexpr std::int64_t kStageBytes = 256 << 10;  // scratch for one operand's rows: within L2
 
 std::int64_t chunk_bytes_for(std::int64_t total_bytes, Split split) noexcept {
-  if (split == Split::kColumnsTwice) return kLeastChunkBytes;
+  if (split == Split::kColumnsInL2) return kLeastChunkBytes;
   return std::clamp(total_bytes / kWantedChunks, kLeastChunkBytes, split == Split::kRows ? kMostChunkBytesOfRows : kMostChunkBytes);
 }
 
 constexpr bool cuts_rows(Split split) noexcept { return split != Split::kRows; }
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) noexcept { return (a + b - 1) / b; }
 
 // How a plan is cut: whole rows several at a time, or one row into pieces of columns.
 struct Cut {

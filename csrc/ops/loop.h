@@ -19,9 +19,9 @@ struct Block {
 };
 
 enum class Split : std::uint8_t {
-  kColumns,       // a row may be cut, at multiples of kColumnUnit
-  kColumnsTwice,  // likewise, into chunks that a kernel reads twice, the second time from L2
-  kRows,          // rows stay whole
+  kColumns,      // a row may be cut, at multiples of kColumnUnit
+  kColumnsInL2,  // likewise, into the least chunks: what becomes of one in scratch is in L2 when it is read again
+  kRows,         // rows stay whole
 };
 
 // Cuts between columns fall on whole bytes of packed operands and whole vectors of every dtype.

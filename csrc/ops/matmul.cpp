@@ -63,7 +63,7 @@ class LastAxis {
 // --- what is asked of the arguments ----------------------------------------------------------------------------------------------
 
 void require_columns(const View& x, std::int64_t cols) {
-  if (x.ndim == 0) throw ValueError(std::string(x.name) + " has no axis of columns; it must have at least one dimension");
+  require_last_axis(x);
   if (x.shape[x.ndim - 1] == cols) return;
   throw ValueError(std::string(x.name) + " has shape " + shape_text(x) + "; its last axis must have the columns of t, " +
                    std::to_string(cols));

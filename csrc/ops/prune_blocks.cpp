@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/integers.h"
 #include "core/memory.h"
 #include "ops/check_views.h"
 #include "ops/kept.h"
@@ -16,8 +17,6 @@
 namespace tersor {
 
 namespace {
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) noexcept { return (a + b - 1) / b; }
 
 double larger(double a, double b) noexcept { return b < a || a != a ? a : b; }  // NaN on either side stays
 

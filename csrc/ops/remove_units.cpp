@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/check.h"
+#include "core/integers.h"
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "ops/check_views.h"
@@ -21,8 +22,6 @@ namespace {
 // What is read at once, and gathered where rows are not dense.
 constexpr std::int64_t kTileItems = 64 << 10;
 constexpr std::int64_t kChunkBytes = 512 << 10;
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) noexcept { return (a + b - 1) / b; }
 
 std::vector<std::int64_t> kept_units(const View& keep) {
   std::vector<std::int64_t> kept;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/check.h"
+#include "core/integers.h"
 #include "core/parallel.h"
 #include "ops/kept.h"
 #include "ops/loop.h"
@@ -13,8 +14,6 @@ namespace tersor {
 namespace {
 
 constexpr std::int64_t kChunkBytes = 512 << 10;
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) noexcept { return (a + b - 1) / b; }
 
 // Rows of one matrix of a view, as a view.
 View rows_of(const View& view, const RowGroup& group) {

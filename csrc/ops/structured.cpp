@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/check.h"
+#include "core/integers.h"
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "cpu/kernels.h"
@@ -25,8 +26,6 @@ constexpr std::int64_t kTileCols = 16 << 10;
 // What is gathered at once where rows are not dense. At 128 KiB a transposed matrix took twice as long: more of each page is used.
 constexpr std::int64_t kTileBytes = 512 << 10;
 constexpr std::int64_t kChunkBytes = 1 << 20;
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) noexcept { return (a + b - 1) / b; }
 
 using Criterion = cpu::StructuredKernels::Criterion;
 

@@ -49,9 +49,11 @@ def columns_of(shape: Any, name: str) -> int:
     return int(shape[-1])
 
 
-def stored_columns(cols: int, n: int, m: int) -> int:
-    """Entries that n:m storage keeps of a row; what is out of range is left for the op to refuse."""
-    return cols // m * n + min(n, cols % m) if 1 <= n < m else 0
+def nm_shapes(shape: Any, n: int, m: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Of values and indices of n:m storage. What is out of range is left for the op to refuse."""
+    cols = columns_of(shape, "w")
+    stored = cols // m * n + min(n, cols % m) if 1 <= n < m else 0
+    return resized_shape(shape, -1, stored), packed_shape(resized_shape(shape, -1, stored * (m - 1).bit_length()), 8)
 
 
 def unpacked_shape(shape: Any, cols: int, name: str) -> tuple[int, ...]:

@@ -5,23 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tersor import _core
-from tersor._arguments import (
-    columns_of,
-    integer,
-    packed_shape,
-    pair_of_outputs,
-    resized_shape,
-    stored_columns,
-    unpacked_shape,
-)
+from tersor._arguments import integer, nm_shapes, pair_of_outputs, unpacked_shape
 from tersor._outputs import dtype_name, framework_of
-
-_BITMASK_LAYOUT, _CUTLASS_LAYOUT = "bitmask", "cutlass"
-
-
-def _require_layout(layout: Any) -> None:
-    if layout not in (_BITMASK_LAYOUT, _CUTLASS_LAYOUT):
-        raise ValueError(f"layout must be 'bitmask' or 'cutlass', not {layout!r}")
+from tersor._two_of_four import dense_shape, layout_of
 
 
 def compress_24(w: Any, *, layout: str = "bitmask", out: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
@@ -71,20 +57,15 @@ def compress_24(w: Any, *, layout: str = "bitmask", out: tuple[Any, Any] | None 
     >>> tersor.compress_24(np.array([[0, 5, 0, 6, 7, 8, 0, 0]], np.float32))
     (array([[5., 6., 7., 8.]], dtype=float32), array([[58]], dtype=uint8))
     """
-    _require_layout(layout)
-    compress = _core.compress_24_bitmask if layout == _BITMASK_LAYOUT else _core.compress_24_cutlass
+    compress = layout_of(layout).compress
     if out is not None:
         values, metadata = pair_of_outputs(out, "(values, metadata)")
         compress(w, values, metadata)
         return values, metadata
     framework = framework_of(w, "w")
-    cols = columns_of(w.shape, "w")
-    values = framework.empty(w, resized_shape(w.shape, -1, cols // 2), w.dtype)
-    if layout == _BITMASK_LAYOUT:
-        metadata = framework.empty(w, packed_shape(w.shape, 8), "uint8")
-    else:
-        entries_a_word = 8 if dtype_name(w.dtype) == "float32" else 16
-        metadata = framework.empty(w, resized_shape(w.shape, -1, cols // entries_a_word), "int16")
+    values_shape, metadata_shape = layout_of(layout).part_shapes(w.shape, dtype_name(w.dtype))
+    values = framework.empty(w, values_shape, w.dtype)
+    metadata = framework.empty(w, metadata_shape, layout_of(layout).metadata_dtype)
     compress(w, values, metadata)
     return framework.result(values), framework.result(metadata)
 
@@ -126,13 +107,12 @@ def decompress_24(values: Any, metadata: Any, *, layout: str = "bitmask", out: A
     >>> tersor.decompress_24(np.float32([[5, 6, 7, 8]]), np.uint8([[58]]))
     array([[0., 5., 0., 6., 7., 8., 0., 0.]], dtype=float32)
     """
-    _require_layout(layout)
-    decompress = _core.decompress_24_bitmask if layout == _BITMASK_LAYOUT else _core.decompress_24_cutlass
+    decompress = layout_of(layout).decompress
     if out is not None:
         decompress(values, metadata, out)
         return out
     framework = framework_of(values, "values")
-    filled = framework.empty(values, resized_shape(values.shape, -1, 2 * columns_of(values.shape, "values")), values.dtype)
+    filled = framework.empty(values, dense_shape(values.shape), values.dtype)
     decompress(values, metadata, filled)
     return framework.result(filled)
 
@@ -185,9 +165,9 @@ def compress_nm(w: Any, n: int, m: int, *, out: tuple[Any, Any] | None = None) -
         return values, indices
     framework = framework_of(w, "w")
     n, m = integer(n, "n"), integer(m, "m")
-    stored = stored_columns(columns_of(w.shape, "w"), n, m)
-    values = framework.empty(w, resized_shape(w.shape, -1, stored), w.dtype)
-    indices = framework.empty(w, packed_shape(resized_shape(w.shape, -1, stored * (m - 1).bit_length()), 8), "uint8")
+    values_shape, indices_shape = nm_shapes(w.shape, n, m)
+    values = framework.empty(w, values_shape, w.dtype)
+    indices = framework.empty(w, indices_shape, "uint8")
     _core.compress_nm(w, n, m, values, indices)
     return framework.result(values), framework.result(indices)
 

@@ -59,11 +59,11 @@ def matmul_bitmask(x: Any, t: BitmaskTensor, *, out: Any = None) -> Any:
     >>> tersor.matmul_bitmask(np.array([[1.0, 2.0]], np.float32), w)
     array([[6., 4.]], dtype=float32)
     """
-    rows, cols = require_matrix(t)
+    rows, _ = require_matrix(t)
     if out is not None:
-        _core.matmul_bitmask(x, t.values, t.bits, t.row_offsets, rows, cols, out)
+        _core.matmul_bitmask(x, t.values, t.bits, t.row_offsets, t.shape, out)
         return out
     framework = framework_of(x, "x")
     filled = framework.empty(x, (*x.shape[:-1], rows), x.dtype)
-    _core.matmul_bitmask(x, t.values, t.bits, t.row_offsets, rows, cols, filled)
+    _core.matmul_bitmask(x, t.values, t.bits, t.row_offsets, t.shape, filled)
     return framework.result(filled)

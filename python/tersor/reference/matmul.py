@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tersor.reference._arithmetic import Array
-from tersor.reference.bitmask import unpack_mask
+from tersor.reference.compress import decompress_bitmask
 
 
 def matmul_bitmask(x: Array, t: Any) -> Array:
@@ -17,9 +17,7 @@ def matmul_bitmask(x: Array, t: Any) -> Array:
     as in any dense product. The kernels accumulate in float32 (float64 for float64 values), in a fixed order, within
     ``n * u / (1 - n * u)`` of ``|x| @ |W|.T`` before that rounding, ``n = 67 + ceil(cols / 1024)``.
     """
-    rows, cols = t.shape
-    w = np.zeros((rows, cols), np.float64)
-    w[unpack_mask(t.bits, cols)] = t.values.astype(np.float64)
+    w = decompress_bitmask(t.values, t.bits, t.shape).astype(np.float64)
     with np.errstate(all="ignore"):
         product: Array = x.astype(np.float64) @ w.T
         return product.astype(x.dtype)

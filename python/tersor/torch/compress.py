@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from tersor import _core
-from tersor._arguments import packed_shape, resized_shape, stored_columns, unpacked_shape
+from tersor._arguments import nm_shapes, packed_shape, unpacked_shape
 from tersor._bitmask_tensor import compressed
+from tersor._outputs import dtype_name
+from tersor._two_of_four import dense_shape, layout_of
 from tersor.torch._library import below_autograd, constant, dense, no_gradient, ops, plain, register
 
 Parts = tuple[Tensor, Tensor, Tensor]
@@ -90,38 +92,30 @@ _TRAIN_DENSE = "train the pruned array, and compress it afterwards"
 
 
 def _fake_compress_24(w: Tensor, layout: str = "bitmask") -> tuple[Tensor, Tensor]:
-    values = w.new_empty(resized_shape(w.shape, -1, w.shape[-1] // 2))
-    if layout == "bitmask":
-        return values, w.new_empty(packed_shape(w.shape, 8), dtype=torch.uint8)
-    if layout != "cutlass":
-        raise ValueError(f"layout must be 'bitmask' or 'cutlass', not {layout!r}")
-    words = w.shape[-1] // (8 if w.dtype == torch.float32 else 16)
-    return values, w.new_empty(resized_shape(w.shape, -1, words), dtype=torch.int16)
+    values, metadata = layout_of(layout).part_shapes(w.shape, dtype_name(w.dtype))
+    return w.new_empty(values), w.new_empty(metadata, dtype=getattr(torch, layout_of(layout).metadata_dtype))
 
 
 def _compress_24(w: Tensor, layout: str = "bitmask") -> tuple[Tensor, Tensor]:
     values, metadata = _fake_compress_24(plain(w), layout)
-    (_core.compress_24_bitmask if layout == "bitmask" else _core.compress_24_cutlass)(plain(w), values, metadata)
+    layout_of(layout).compress(plain(w), values, metadata)
     return values, metadata
 
 
 def _fake_decompress_24(values: Tensor, metadata: Tensor, layout: str = "bitmask") -> Tensor:
-    return values.new_empty(resized_shape(values.shape, -1, 2 * values.shape[-1]))
+    return values.new_empty(dense_shape(values.shape))
 
 
 def _decompress_24(values: Tensor, metadata: Tensor, layout: str = "bitmask") -> Tensor:
-    if layout not in ("bitmask", "cutlass"):
-        raise ValueError(f"layout must be 'bitmask' or 'cutlass', not {layout!r}")
     values, metadata = dense(values), dense(metadata)
     out = _fake_decompress_24(values, metadata, layout)
-    (_core.decompress_24_bitmask if layout == "bitmask" else _core.decompress_24_cutlass)(values, metadata, out)
+    layout_of(layout).decompress(values, metadata, out)
     return out
 
 
 def _fake_compress_nm(w: Tensor, n: int, m: int) -> tuple[Tensor, Tensor]:
-    stored = stored_columns(w.shape[-1], n, m)
-    indices = packed_shape(resized_shape(w.shape, -1, stored * (m - 1).bit_length()), 8)
-    return w.new_empty(resized_shape(w.shape, -1, stored)), w.new_empty(indices, dtype=torch.uint8)
+    values, indices = nm_shapes(w.shape, n, m)
+    return w.new_empty(values), w.new_empty(indices, dtype=torch.uint8)
 
 
 def _compress_nm(w: Tensor, n: int, m: int) -> tuple[Tensor, Tensor]:

@@ -18,14 +18,14 @@ def _fake_matmul_bitmask(x: Tensor, values: Tensor, bits: Tensor, row_offsets: T
 def _matmul_bitmask(x: Tensor, values: Tensor, bits: Tensor, row_offsets: Tensor, rows: int, cols: int) -> Tensor:
     x = plain(x)
     out = _fake_matmul_bitmask(x, values, bits, row_offsets, rows, cols)
-    _core.matmul_bitmask(x, plain(values), plain(bits), plain(row_offsets), rows, cols, out)
+    _core.matmul_bitmask(x, plain(values), plain(bits), plain(row_offsets), (rows, cols), out)
     return out
 
 
 class _MatmulBitmask(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, values: Tensor, bits: Tensor, row_offsets: Tensor, rows: int, cols: int) -> Any:
-        ctx.save_for_backward(values, bits)
+        ctx.save_for_backward(values, bits, row_offsets)
         ctx.shape = rows, cols
         with below_autograd():
             return ops.matmul_bitmask(x, values, bits, row_offsets, rows, cols)
@@ -37,9 +37,7 @@ class _MatmulBitmask(torch.autograd.Function):
             raise NotImplementedError(
                 "tersor::matmul_bitmask has no gradient in values; detach them, or train the dense weight"
             )
-        values, bits = ctx.saved_tensors
-        rows, cols = ctx.shape
-        dense = values.new_zeros((rows, cols)).masked_scatter(ops.unpack_mask(bits, cols), values)
+        dense = ops.decompress_bitmask(*ctx.saved_tensors, ctx.shape)
         return gradient @ dense.to(gradient.dtype), None, None, None, None, None
 
 
