@@ -218,7 +218,7 @@ def product_caption() -> str:
         [
             "What each kind of sparsity buys:",
             "- Magnitude: smaller storage for the least loss of quality, and with matmul_bitmask faster products for "
-            "batches of 1 to about 16, where these wait for memory. Nothing in dense kernels: they multiply zeros too.",
+            "a few rows, which wait for memory. Nothing in dense kernels: they multiply zeros too.",
             "- 2:4: the storage of 50 %; on NVIDIA's sparse tensor cores faster products of large batches, once in the "
             "layout of their kernels (CUTLASS). On CPUs no more than magnitude.",
             "- Blocks: the same storage, and whole blocks to leave out for kernels made for that. matmul_bitmask gains "
