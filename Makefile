@@ -40,7 +40,7 @@ $(VENV)/bench.stamp: $(VENV)/package.stamp bench/requirements.txt
 	touch $@
 
 test: $(VENV)/test.stamp lint  ## set everything up, lint, and run all tests
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n logical --maxprocesses 8 --dist worksteal
 
 demo: $(VENV)/demo.stamp  ## compress two trained models; prints tables and writes a figure
 	$(BIN)/python -m demo

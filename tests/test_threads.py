@@ -38,6 +38,7 @@ def run(code: str, seconds: float = 60, **environment: str | None) -> subprocess
         import os, signal, sys, threading, time
         import numpy as np
         import tersor
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and hand that on
         scrambled = np.arange(300_000, dtype=np.uint32) * np.uint32(2654435761) >> np.uint32(8)
         w = scrambled.astype(np.float32).reshape(300, 1000) / 2**22
     """

@@ -55,9 +55,17 @@ def mask_ranked(scores: Array, sparsity: float, axis: int | None = None) -> NDAr
             mask[row] = mask_ranked(scores[row], sparsity)
         return mask
     x = scores.ravel().astype(np.float64)
-    order = np.lexsort((~np.signbit(x) & ~np.isnan(x), x))
-    mask = np.ones(x.size, np.bool_)
-    mask[order[: round(sparsity * x.size)]] = False
+    count = round(sparsity * x.size)
+    if count == 0:
+        return np.ones(scores.shape, np.bool_)
+    last = np.partition(x, count - 1)[count - 1]  # NaN last
+    tied = np.isnan(x) if np.isnan(last) else x == last
+    lower = ~tied if np.isnan(last) else x < last
+    ties = np.flatnonzero(tied)
+    if last == 0:
+        ties = ties[np.argsort(~np.signbit(x[ties]), kind="stable")]
+    mask = ~lower
+    mask[ties[: count - np.count_nonzero(lower)]] = False
     return mask.reshape(scores.shape)
 
 
