@@ -13,59 +13,79 @@ namespace {
 // Below every key less one: what is not there beats nothing.
 constexpr int kAbsent = -2;
 
-// --- groups of 4, within registers -----------------------------------------------------------------------------------
+// --- groups of 2, 4, 8 or 16, within registers ------------------------------------------------------------------------
 
-template <int kBy, int kEach, int... kIndex, class Register>
+template <int kGroup, int kBy, int kEach, int... kIndex, class Register>
 TERSOR_INLINE Register rotated_register(Register a, Register b, std::integer_sequence<int, kIndex...>) noexcept {
-  // Where a register holds half a quad, b is the one with the other half.
-  if constexpr (kEach >= 4)
-    return __builtin_shufflevector(a, a, (kIndex / 4 * 4 + (kIndex + kBy) % 4)...);
+  if constexpr (kEach >= kGroup)
+    return __builtin_shufflevector(a, a, (kIndex / kGroup * kGroup + (kIndex + kBy) % kGroup)...);
   else
-    return __builtin_shufflevector(a, b, ((kIndex + kBy) % 4)...);
+    return __builtin_shufflevector(a, b, (kIndex + kBy % kEach)...);
 }
-// Lane i of the result is lane (i + kBy) % 4 of the same quad.
-template <int kBy, class T>
-TERSOR_INLINE Lanes<T> rotate_quads(Lanes<T> lanes) noexcept {
+// Lane i of the result is lane (i + kBy) % kGroup of the same group.
+template <int kGroup, int kBy, class T>
+TERSOR_INLINE Lanes<T> rotate_groups(Lanes<T> lanes) noexcept {
   constexpr int kEach = Lanes<T>::kRegisterBytes / static_cast<int>(sizeof(T));
+  constexpr int kRegisters = kEach < kGroup ? kGroup / kEach : 1;  // of a group
   Lanes<T> rotated;
   for (int r = 0; r < Lanes<T>::kRegisters; ++r) {
-    const int other = kEach >= 4 ? r : r ^ 1;
-    rotated.reg[r] = rotated_register<kBy, kEach>(lanes.reg[r], lanes.reg[other], std::make_integer_sequence<int, kEach>());
+    const int first = r / kRegisters * kRegisters, a = (r + kBy / kEach) % kRegisters, b = (a + 1) % kRegisters;
+    rotated.reg[r] =
+        rotated_register<kGroup, kBy, kEach>(lanes.reg[first + a], lanes.reg[first + b], std::make_integer_sequence<int, kEach>());
   }
   return rotated;
 }
 
-// -1 in each lane whose rival, kBy lanes on in its quad, beats it. A tie goes to the lane further on: the rival is to be greater
+// Per lane, whether the one kBy lanes on in its group is further on in the array too.
+template <int kGroup, int kBy, class Key>
+struct FurtherOn {
+  alignas(64) Key lane[kLanes];
+  constexpr FurtherOn() noexcept : lane{} {
+    for (int i = 0; i < kLanes; ++i) lane[i] = i % kGroup + kBy < kGroup;
+  }
+};
+template <int kGroup, int kBy, class Key>
+inline constexpr FurtherOn<kGroup, kBy, Key> kFurtherOn{};
+
+// -1 in each lane whose rival, kBy lanes on in its group, beats it. A tie goes to the lane further on: the rival is to be greater
 // than the key less one there.
-template <int kBy, class Key>
+template <int kGroup, int kBy, class Key>
 TERSOR_INLINE Lanes<Key> beaten(Lanes<Key> keys) noexcept {
-  alignas(64) static constexpr Key kFurtherOn[kLanes] = {1, kBy < 3, kBy < 2, 0, 1, kBy < 3, kBy < 2, 0,
-                                                         1, kBy < 3, kBy < 2, 0, 1, kBy < 3, kBy < 2, 0};
-  return greater(rotate_quads<kBy>(keys), keys - load(kFurtherOn));
-}
-template <class Key>
-TERSOR_INLINE std::uint32_t keep_of_quads(Lanes<Key> keys, int n) noexcept {
-  const auto beaten_times = beaten<1>(keys) + beaten<2>(keys) + beaten<3>(keys);
-  return bits_greater(beaten_times, splat(static_cast<Key>(-n)));
+  return greater(rotate_groups<kGroup, kBy>(keys), keys - load(kFurtherOn<kGroup, kBy, Key>.lane));
 }
 
-template <class Storage>
-void keep_quads(const typename Storage::Bits* w, std::uint8_t* bits, std::int64_t cols, int n) noexcept {
+// Adds what rivals kBy to kGroup / 2 lanes on, and as many lanes before, count: each beats or does not, -1 or 0. Of two lanes just
+// one beats the other, so the lane before knows whether it beats this one: 1 is owed for each of those.
+template <int kGroup, int kBy, class Key>
+TERSOR_INLINE Lanes<Key> beaten_times(Lanes<Key> keys) noexcept {
+  const auto by_next = beaten<kGroup, kBy>(keys);
+  if constexpr (2 * kBy == kGroup)
+    return by_next;
+  else
+    return beaten_times<kGroup, kBy + 1>(keys) + (by_next - rotate_groups<kGroup, kGroup - kBy>(by_next));
+}
+template <int kGroup, class Key>
+TERSOR_INLINE std::uint32_t keep_of_lanes(Lanes<Key> keys, int n) noexcept {
+  return bits_greater(beaten_times<kGroup, 1>(keys), splat(static_cast<Key>(kGroup / 2 - 1 - n)));
+}
+
+constexpr std::int64_t kPrefetchBytes = 2048;
+
+template <int kGroup, class Storage>
+void keep_small_groups(const typename Storage::Bits* w, std::uint8_t* bits, std::int64_t cols, int n) noexcept {
   using Order = Magnitude<Storage>;
-  struct Quads {
+  struct Groups {
     const typename Storage::Bits* w;
     int n;
     TERSOR_INLINE std::uint32_t operator()(std::int64_t i, Full) const noexcept {
-      return keep_of_quads(Order::key_of(load(w + i)), n);
+      prefetch(reinterpret_cast<const char*>(w + i) + kPrefetchBytes);
+      return keep_of_lanes<kGroup>(Order::key_of(load(w + i)), n);
     }
     TERSOR_INLINE std::uint32_t operator()(std::int64_t i, Partial lanes) const noexcept {
-      alignas(64) typename Order::Key keys[kLanes];
-      store(keys, Order::key_of(load(w + i, lanes)));
-      for (int lane = lanes.count; lane < kLanes; ++lane) keys[lane] = kAbsent;
-      return keep_of_quads(load(keys), n);
+      return keep_of_lanes<kGroup>(fill_absent(Order::key_of(load(w + i, lanes)), lanes, typename Order::Key{kAbsent}), n);
     }
   };
-  map_bits(bits, cols, Quads{w, n});
+  map_bits(bits, cols, Groups{w, n});
 }
 
 // --- groups of any size: 16 groups side by side ---------------------------------------------------------------------------
@@ -108,10 +128,13 @@ void keep_groups(const typename Storage::Bits* w, std::uint8_t* bits, std::int64
 template <class Storage>
 void keep_nm(const std::byte* w, std::uint8_t* bits, std::int64_t cols, int n, int m) noexcept {
   const auto* from = reinterpret_cast<const typename Storage::Bits*>(w);
-  if (m == 4)
-    keep_quads<Storage>(from, bits, cols, n);
-  else
-    keep_groups<Storage>(from, bits, cols, n, m);
+  switch (m) {
+    case 2: return keep_small_groups<2, Storage>(from, bits, cols, n);
+    case 4: return keep_small_groups<4, Storage>(from, bits, cols, n);
+    case 8: return keep_small_groups<8, Storage>(from, bits, cols, n);
+    case 16: return keep_small_groups<16, Storage>(from, bits, cols, n);
+    default: return keep_groups<Storage>(from, bits, cols, n, m);
+  }
 }
 
 // --- 2:4 along rows and columns at once -----------------------------------------------------------------------------------

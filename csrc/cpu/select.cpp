@@ -16,37 +16,63 @@ struct Itself {
   static TERSOR_INLINE Lanes<Key> key_of(Lanes<Key> key) noexcept { return key; }
 };
 
-// Bit i of each word: whether lane i lies there.
-struct Sides {
-  std::uint32_t below_low, above_low, within, above_high;
-};
+// What 16 keys add to the counts. Most lie beyond the bracket, and all of a group mostly do: these are counted lane by lane, and
+// what else there is to know costs nothing.
 template <class Key>
-TERSOR_INLINE Sides sides_of(Lanes<Key> keys, Lanes<Key> low, Lanes<Key> high, std::uint32_t present) noexcept {
-  const std::uint32_t above_low = bits_greater(keys, low) & present;
-  return {bits_greater(low, keys) & present, above_low, above_low & bits_greater(high, keys), bits_greater(keys, high) & present};
+struct Tally {
+  Lanes<Key> below_low, above_high;  // true lanes are -1, so these count down
+  std::int64_t at_low = 0;
+  Key* within;
+
+  TERSOR_INLINE void add(Lanes<Key> keys, Lanes<Key> low, Lanes<Key> high) noexcept {
+    const auto below = less(keys, low), above = greater(keys, high);
+    below_low = below_low + below;
+    above_high = above_high + above;
+    if (all_of(below | above)) [[likely]]
+      return;
+    take(keys, low, high, 0xffff);
+  }
+  TERSOR_INLINE void take(Lanes<Key> keys, Lanes<Key> low, Lanes<Key> high, std::uint32_t present) noexcept {
+    at_low += __builtin_popcount(bits_of(equal(keys, low)) & present);
+    within = compress_store(within, keys, bits_greater(keys, low) & bits_greater(high, keys) & present);
+  }
+};
+
+template <class Key>
+TERSOR_INLINE std::int64_t total_of(Lanes<Key> counts) noexcept {
+  alignas(64) Key lanes[kLanes];
+  store(lanes, counts);
+  std::int64_t total = 0;
+  for (const Key lane : lanes) total -= lane;
+  return total;
 }
 
 template <class Order>
 BracketCounts bracket(const std::byte* w, std::int64_t cols, std::int64_t low_key, std::int64_t high_key,
                       std::byte* collected) noexcept {
   using Key = typename Order::Key;
+  constexpr std::int64_t kMostSteps = 32767;  // of a count in 16 bits
   const auto* from = reinterpret_cast<const typename Order::Bits*>(w);
-  const auto low = splat(static_cast<Key>(low_key)), high = splat(static_cast<Key>(high_key));
+  const auto low = splat(static_cast<Key>(low_key)), high = splat(static_cast<Key>(high_key)), zero = splat(Key{0});
   auto* const begin = reinterpret_cast<Key*>(collected);
-  Key* to = begin;
-  std::int64_t below_low = 0, above_low = 0, above_high = 0;
-  const auto take = [&](std::int64_t i, auto lanes) TERSOR_LAMBDA {
-    const auto keys = Order::key_of(load(from + i, lanes));
-    const Sides sides = sides_of(keys, low, high, (2u << (lanes.count - 1)) - 1);
-    below_low += __builtin_popcount(sides.below_low);
-    above_low += __builtin_popcount(sides.above_low);
-    above_high += __builtin_popcount(sides.above_high);
-    to = compress_store(to, keys, sides.within);
-  };
-  std::int64_t i = 0;
-  for (; i + kLanes <= cols; i += kLanes) take(i, Full{});
-  if (i < cols) take(i, Partial{static_cast<int>(cols - i)});
-  return {below_low, cols - above_low, to - begin, above_high};
+  Tally<Key> tally{zero, zero, 0, begin};
+  std::int64_t below_low = 0, above_high = 0, i = 0;
+  while (i + kLanes <= cols) {
+    tally.below_low = tally.above_high = zero;
+    for (std::int64_t step = 0; step < kMostSteps && i + kLanes <= cols; ++step, i += kLanes)
+      tally.add(Order::key_of(load(from + i)), low, high);
+    below_low += total_of(tally.below_low);
+    above_high += total_of(tally.above_high);
+  }
+  if (i < cols) {
+    const Partial rest{static_cast<int>(cols - i)};
+    const std::uint32_t present = (1u << rest.count) - 1;
+    const auto keys = Order::key_of(load(from + i, rest));
+    below_low += __builtin_popcount(bits_greater(low, keys) & present);
+    above_high += __builtin_popcount(bits_greater(keys, high) & present);
+    tally.take(keys, low, high, present);
+  }
+  return {below_low, below_low + tally.at_low, tally.within - begin, above_high};
 }
 
 }  // namespace

@@ -300,6 +300,7 @@ TERSOR_INLINE T reduce_max(Lanes<T, N> lanes) noexcept {
 //   promote_f64(F32), demote_f32(F64)   the latter rounds to nearest even
 //   from_half(U16), to_half(F32)        IEEE binary16, to nearest even; NaN in, the canonical NaN out
 //   bits_of(mask)               bit i is the sign of lane i                               I8, I16, I32, I64, I8x64
+//   all_of(mask)                whether every lane is true                                I8, I16, I32, I64
 //   bits_greater(a, b)          bits_of(greater(a, b))                                    I16, I32, I64
 //   mask_of_bits(uint32), mask_of_bits_64(uint64)      bits as an I8 or I8x64 mask
 //   compress_store(p, a, bits)  the lanes whose bit is set, in order, from p on; returns the place behind the last. May write 16

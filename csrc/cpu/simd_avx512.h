@@ -76,6 +76,10 @@ TERSOR_INLINE std::uint32_t bits_of(I64 mask) noexcept {
          static_cast<std::uint32_t>(_mm512_movepi64_mask((__m512i)mask.reg[1])) << 8;
 }
 TERSOR_INLINE std::uint64_t bits_of(I8x64 mask) noexcept { return _mm512_movepi8_mask((__m512i)mask.reg[0]); }
+template <class T>
+TERSOR_INLINE bool all_of(Lanes<T> mask) noexcept {
+  return bits_of(mask) == 0xffff;
+}
 // Comparisons as bits straight from the mask register: a mask of all ones in between would cost three instructions.
 template <class T>
 TERSOR_INLINE std::uint32_t bits_greater(Lanes<T> a, Lanes<T> b) noexcept {
@@ -201,6 +205,9 @@ TERSOR_INLINE Lanes<T> fill_absent(Lanes<T> value, Partial lanes, T fill) noexce
   if constexpr (sizeof(T) == 4) {
     value.reg[0] = (typename Lanes<T>::Register)_mm512_mask_mov_epi32((__m512i)other.reg[0], static_cast<__mmask16>(mask),
                                                                       (__m512i)value.reg[0]);
+  } else if constexpr (sizeof(T) == 2) {
+    value.reg[0] = (typename Lanes<T>::Register)_mm256_mask_mov_epi16((__m256i)other.reg[0], static_cast<__mmask16>(mask),
+                                                                      (__m256i)value.reg[0]);
   } else {
     static_assert(sizeof(T) == 8);
     for (int r = 0; r < 2; ++r)

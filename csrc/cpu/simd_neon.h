@@ -137,6 +137,11 @@ template <class T>
 TERSOR_INLINE std::uint32_t bits_of(Lanes<T> mask) noexcept {
   return bits_of(demote(mask));
 }
+template <class T>
+TERSOR_INLINE bool all_of(Lanes<T> mask) noexcept {
+  for (const auto reg : mask.reg) mask.reg[0] &= reg;
+  return vminvq_u32((uint32x4_t)mask.reg[0]) == ~std::uint32_t{0};
+}
 TERSOR_INLINE I8x64 mask_of_bits_64(std::uint64_t bits) noexcept {
   I8x64 mask;
   for (int r = 0; r < 4; ++r) mask.reg[r] = mask_of_bits(static_cast<std::uint16_t>(bits >> (16 * r))).reg[0];

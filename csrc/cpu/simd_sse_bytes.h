@@ -48,6 +48,15 @@ TERSOR_INLINE std::uint32_t bits_of(Lanes<T> mask) noexcept {
   return bits_of(demote(mask));
 }
 
+template <class T>
+TERSOR_INLINE bool all_of(Lanes<T> mask) noexcept {
+  for (const auto reg : mask.reg) mask.reg[0] &= reg;
+#if defined(TERSOR_LEVEL_IS_avx2)
+  if constexpr (Lanes<T>::kRegisterBytes == 32) return _mm256_movemask_epi8((__m256i)mask.reg[0]) == -1;
+#endif
+  if constexpr (Lanes<T>::kRegisterBytes == 16) return _mm_movemask_epi8((__m128i)mask.reg[0]) == 0xffff;
+}
+
 TERSOR_INLINE void stream_fence() noexcept { _mm_sfence(); }
 TERSOR_INLINE void prefetch(const void* from) noexcept { _mm_prefetch(static_cast<const char*>(from), _MM_HINT_T1); }
 

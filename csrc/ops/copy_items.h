@@ -1,5 +1,5 @@
 #pragma once
-// Copies of items that lie a constant stride apart.
+// Copies of items that are not adjacent.
 
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +19,21 @@ inline void copy_strided(std::byte* to, std::int64_t to_stride, const std::byte*
     case 2: return copy_items<2>(to, to_stride, from, from_stride, count);
     case 4: return copy_items<4>(to, to_stride, from, from_stride, count);
     default: return copy_items<8>(to, to_stride, from, from_stride, count);
+  }
+}
+
+// Items from anywhere, side by side.
+template <std::size_t kBytes>
+void collect_items(std::byte* to, const std::byte* const* from, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) std::memcpy(to + i * static_cast<std::int64_t>(kBytes), from[i], kBytes);
+}
+
+inline void collect_items(std::byte* to, const std::byte* const* from, std::int64_t count, std::int64_t item_bytes) {
+  switch (item_bytes) {
+    case 1: return collect_items<1>(to, from, count);
+    case 2: return collect_items<2>(to, from, count);
+    case 4: return collect_items<4>(to, from, count);
+    default: return collect_items<8>(to, from, count);
   }
 }
 

@@ -7,10 +7,12 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "core/parallel.h"
 #include "cpu/kernels.h"
+#include "ops/copy_items.h"
 #include "ops/loop.h"
 #include "ops/ranking.h"
 #include "ops/select.h"
@@ -32,6 +34,9 @@ Bracket& bracket_of_keys() {
   if constexpr (sizeof(Key) == 4) return kernels.bracket_keys_32;
   if constexpr (sizeof(Key) == 8) return kernels.bracket_keys_64;
 }
+
+// Keys of a sample may each lie in a line of its own: so many are asked for before the first is waited for.
+inline constexpr std::int64_t kFetchedAtOnce = 32;
 
 // Calls body with a value of the key type of a dtype.
 template <class Body>
@@ -69,14 +74,19 @@ class Collected {
   Collected(std::int64_t capacity, bool with_places)
       : keys_(new Key[static_cast<std::size_t>(capacity)]), capacity_(capacity), with_places_(with_places) {}
 
-  // By any thread: keys from the stretch that begins at element `position`.
-  void append(std::int64_t position, const Key* keys, std::int64_t count) {
+  // Keys of one stretch of elements, among those that are appended together.
+  struct Part {
+    std::int64_t position, first, count;
+  };
+
+  // By any thread.
+  void append(const Key* keys, std::int64_t count, std::span<const Part> parts) {
     const std::int64_t first = count_.fetch_add(count, std::memory_order_relaxed);
     if (first + count > capacity_) return;
     std::memcpy(keys_.get() + first, keys, static_cast<std::size_t>(count) * sizeof(Key));
     if (!with_places_) return;
     const std::lock_guard lock(mutex_);
-    parts_.push_back({position, first, count});
+    for (const Part& part : parts) parts_.push_back({part.position, first + part.first, part.count});
   }
 
   bool complete() const noexcept { return count_.load(std::memory_order_relaxed) <= capacity_; }
@@ -90,15 +100,41 @@ class Collected {
   }
 
  private:
-  struct Part {
-    std::int64_t position, first, count;
-  };
   std::unique_ptr<Key[]> keys_;
   std::int64_t capacity_;
   bool with_places_;
   std::atomic<std::int64_t> count_{0};
   std::mutex mutex_;
   std::vector<Part> parts_;
+};
+
+// Keys on their way to where all threads' go: few at a time they would lie beside those of others, in lines that the cores take
+// from one another.
+template <class Key>
+class Batch {
+ public:
+  explicit Batch(Collected<Key>* to) noexcept : to_(to) {}
+
+  // Room for those of a stretch.
+  Key* next() noexcept { return keys_ + count_; }
+  void add(std::int64_t position, std::int64_t count) {
+    if (!to_ || count == 0) return;
+    parts_[part_count_++] = {position, count_, count};
+    count_ += count;
+    if (count_ > kStretch || part_count_ == kMostParts) flush();
+  }
+  void flush() {
+    if (count_ > 0) to_->append(keys_, count_, {parts_, static_cast<std::size_t>(part_count_)});
+    count_ = part_count_ = 0;
+  }
+
+ private:
+  static constexpr std::int64_t kMostParts = 128;
+
+  Collected<Key>* to_;
+  std::int64_t count_ = 0, part_count_ = 0;
+  Key keys_[2 * kStretch + cpu::kBracketSlack];
+  typename Collected<Key>::Part parts_[kMostParts];
 };
 
 inline cpu::BracketCounts operator+(const cpu::BracketCounts& a, const cpu::BracketCounts& b) noexcept {
@@ -133,17 +169,23 @@ class RowSource final : public Source<Key> {
   RowSource(Bracket& kernel, const std::byte* row, std::int64_t cols) : kernel_(kernel), row_(row), cols_(cols) {}
   std::int64_t size() const override { return cols_; }
   void sample(std::uint64_t seed, std::int64_t count, Key* keys) const override {
-    for (std::int64_t i = 0; i < count; ++i) std::memcpy(keys + i, item(sampled_index(i, count, cols_, seed)), sizeof(Key));
+    for (std::int64_t i = 0; i < count; i += kFetchedAtOnce) {
+      const std::byte* from[kFetchedAtOnce];
+      const std::int64_t part = std::min(kFetchedAtOnce, count - i);
+      for (std::int64_t j = 0; j < part; ++j) __builtin_prefetch(from[j] = item(sampled_index(i + j, count, cols_, seed)));
+      collect_items<sizeof(Key)>(reinterpret_cast<std::byte*>(keys + i), from, part);
+    }
     turn_into_keys(kernel_, reinterpret_cast<const std::byte*>(keys), count, keys);
   }
   cpu::BracketCounts scan(Key low, Key high, Collected<Key>* collected) const override {
-    Key within[kStretch + cpu::kBracketSlack];
+    Batch<Key> batch(collected);
     cpu::BracketCounts counts{};
     for_each_stretch(cols_, [&](std::int64_t col, std::int64_t cols) {
-      const cpu::BracketCounts part = kernel_(item(col), cols, low, high, reinterpret_cast<std::byte*>(within));
-      if (part.within && collected) collected->append(col, within, part.within);
+      const cpu::BracketCounts part = kernel_(item(col), cols, low, high, reinterpret_cast<std::byte*>(batch.next()));
+      batch.add(col, part.within);
       counts = counts + part;
     });
+    batch.flush();
     return counts;
   }
 
@@ -185,13 +227,14 @@ class RankingSource final : public Source<Key> {
   cpu::BracketCounts scan(Key low, Key high, Collected<Key>* collected) const override {
     std::atomic<std::int64_t> below_low{0}, up_to_low{0}, within{0}, above_high{0};
     for_each_block_of_scores([&](auto each_stretch) {
+      Batch<Key> batch(collected);
       cpu::BracketCounts counts{};
       each_stretch([&](std::int64_t position, const std::byte* scores, std::int64_t cols) {
-        Key keys[kStretch + cpu::kBracketSlack];
-        const cpu::BracketCounts part = kernel_(scores, cols, low, high, reinterpret_cast<std::byte*>(keys));
-        if (part.within && collected) collected->append(position, keys, part.within);
+        const cpu::BracketCounts part = kernel_(scores, cols, low, high, reinterpret_cast<std::byte*>(batch.next()));
+        batch.add(position, part.within);
         counts = counts + part;
       });
+      batch.flush();
       below_low.fetch_add(counts.below_low, std::memory_order_relaxed);
       up_to_low.fetch_add(counts.up_to_low, std::memory_order_relaxed);
       within.fetch_add(counts.within, std::memory_order_relaxed);
@@ -257,18 +300,21 @@ class RankingSource final : public Source<Key> {
   void copy_keys(std::int64_t first, std::int64_t count, Index index, Key* keys) const {
     alignas(64) std::byte items[2][kStretch * 8], scratch[kStretch * sizeof(Key)];
     std::size_t view = 0;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const std::int64_t element = index(first + i);
-      while (element >= ends_[view]) ++view;
-      copy_items(plans_[view], element - start_of(view), i, items);
+    for (std::int64_t i = 0; i < count;) {
+      while (index(first + i) >= ends_[view]) ++view;
+      const LoopPlan& plan = plans_[view];
+      const std::byte* from[2][kFetchedAtOnce];
+      std::int64_t fetched = 0;
+      for (; fetched < kFetchedAtOnce && i + fetched < count && index(first + i + fetched) < ends_[view]; ++fetched)
+        for (int k = 0; k < plan.operand_count; ++k) {
+          from[k][fetched] = item_at(plan, k, index(first + i + fetched) - start_of(view));
+          __builtin_prefetch(from[k][fetched]);
+        }
+      for (int k = 0; k < plan.operand_count; ++k)
+        collect_items(items[k] + i * plan.operands[k].item_bytes, from[k], fetched, plan.operands[k].item_bytes);
+      i += fetched;
     }
     turn_into_keys(kernel_, ranking_.scores(items[0], items[1], index(first), count, scratch), count, keys);
-  }
-  static void copy_items(const LoopPlan& plan, std::int64_t element, std::int64_t place, std::byte (&items)[2][kStretch * 8]) {
-    for (int k = 0; k < plan.operand_count; ++k) {
-      const std::int64_t bytes = plan.operands[k].item_bytes;
-      std::memcpy(items[k] + place * bytes, item_at(plan, k, element), static_cast<std::size_t>(bytes));
-    }
   }
   static const std::byte* item_at(const LoopPlan& plan, int operand, std::int64_t element) noexcept {
     const LoopPlan::Operand& array = plan.operands[operand];

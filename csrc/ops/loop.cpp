@@ -18,7 +18,11 @@ constexpr std::int64_t kLeastChunkBytes = 256 << 10;
 constexpr std::int64_t kMostChunkBytes = 1 << 20;
 constexpr std::int64_t kMostChunkBytesOfRows = 4 << 20;  // kernels that overlap one row with the next want several
 constexpr std::int64_t kWantedChunks = 16;
-constexpr std::int64_t kStageBytes = 256 << 10;  // scratch for one operand's rows: within L2
+constexpr std::int64_t kStageBytes = 512 << 10;        // scratch for the rows of all operands: about L2
+constexpr std::int64_t kMostStageBytes = 1 << 20;      // what a thread keeps (core/memory.h)
+constexpr std::int64_t kStageCols = 32 * kColumnUnit;  // where rows may be cut
+constexpr std::int64_t kLineBytes = 64;
+constexpr std::int64_t kItemsAhead = 16;  // where they lie a page apart or more, which no hardware prefetcher foresees
 
 std::int64_t chunk_bytes_for(std::int64_t total_bytes, Split split) noexcept {
   if (split == Split::kColumnsInL2) return kLeastChunkBytes;
@@ -57,6 +61,15 @@ struct Run {
   std::int64_t row_stride_bytes[kMaxOperands];
 };
 
+// The rows of scratch lie whole cache lines apart, an odd number of them: at a power of two they would share a few sets of L1.
+constexpr std::int64_t scratch_row_bytes(std::int64_t items, std::int64_t item_bytes) noexcept {
+  return (ceil_div(items * item_bytes, kLineBytes) | 1) * kLineBytes;
+}
+
+bool rows_are_closer(std::int64_t row_stride_bytes, std::int64_t item_stride_bytes) noexcept {
+  return std::abs(row_stride_bytes) < std::abs(item_stride_bytes);
+}
+
 // The rows of one operand that scratch stands in for, and back again.
 struct Stage {
   std::byte* scratch;
@@ -64,15 +77,21 @@ struct Stage {
   std::byte* data;
   std::int64_t item_stride_bytes, row_stride_bytes;
 
-  std::int64_t scratch_row_bytes() const noexcept { return items * item_bytes; }
+  std::int64_t scratch_row_bytes() const noexcept { return tersor::scratch_row_bytes(items, item_bytes); }
 
   // The inner loop runs along the axis whose neighbours are closer in the array, so that each cache line is fetched once.
   template <class Copy>
   void each(std::int64_t rows, Copy copy) const {
-    const bool rows_are_closer = std::abs(row_stride_bytes) < std::abs(item_stride_bytes);
-    if (rows_are_closer) {
-      for (std::int64_t i = 0; i < items; ++i)
+    if (rows_are_closer(row_stride_bytes, item_stride_bytes)) {
+      const std::int64_t rows_per_line =
+          std::max<std::int64_t>(1, kLineBytes / std::max<std::int64_t>(1, std::abs(row_stride_bytes)));
+      for (std::int64_t i = 0; i < items; ++i) {
+        // Not in a function of its own: GCC takes one that only fetches ahead for one without effect.
+        const std::byte* const ahead = data + std::min(i + kItemsAhead, items - 1) * item_stride_bytes;
+        for (std::int64_t r = 0; r < rows - 1; r += rows_per_line) __builtin_prefetch(ahead + r * row_stride_bytes);
+        __builtin_prefetch(ahead + (rows - 1) * row_stride_bytes);
         copy(scratch + i * item_bytes, scratch_row_bytes(), data + i * item_stride_bytes, row_stride_bytes, rows);
+      }
     } else {
       for (std::int64_t r = 0; r < rows; ++r)
         copy(scratch + r * scratch_row_bytes(), item_bytes, data + r * row_stride_bytes, item_stride_bytes, items);
@@ -93,7 +112,7 @@ struct Stage {
 class Runner {
  public:
   Runner(const LoopPlan& plan, Split split, FunctionRef<void(const Block&)> body) : plan_(plan), split_(split), body_(body) {
-    for (int k = 0; k < plan.operand_count; ++k) staged_ |= !plan.operands[k].has_dense_rows();
+    for (int k = 0; k < plan.operand_count; ++k) staged_ |= is_staged(k);
   }
 
   void run_rows(std::int64_t chunk, std::int64_t first, std::int64_t last, std::int64_t first_col, std::int64_t cols) const {
@@ -137,41 +156,61 @@ class Runner {
     return block;
   }
 
-  // Rows, and columns where they may be cut, are taken a few at a time, so that each operand's scratch stays within L2.
+  bool is_staged(int k) const noexcept { return !plan_.operands[k].has_dense_rows(); }
+
+  std::int64_t stage_row_bytes(int k, std::int64_t cols) const noexcept {
+    return scratch_row_bytes(items_for(plan_.operands[k].columns, cols), plan_.operands[k].item_bytes);
+  }
+
+  // As many as fit the scratch. Rows that lie side by side in memory share cache lines, and each group of them fetches these anew.
+  std::int64_t stage_rows(const Run& run, std::int64_t cols) const noexcept {
+    std::int64_t bytes = 0, most_bytes = kStageBytes;
+    for (int k = 0; k < plan_.operand_count; ++k) {
+      if (!is_staged(k)) continue;
+      bytes += stage_row_bytes(k, cols);
+      if (rows_are_closer(run.row_stride_bytes[k], plan_.operands[k].item_stride_bytes)) most_bytes = kMostStageBytes;
+    }
+    return std::clamp(most_bytes / bytes, std::int64_t{1}, run.rows);
+  }
+
+  // Rows, and columns where they may be cut, are taken a few at a time, so that the scratch stays within the caches.
   void run_staged(const Run& run) const {
-    const std::int64_t stage_cols = cuts_rows(split_) ? std::min(run.cols, kStageBytes / 8 / kColumnUnit * kColumnUnit) : run.cols;
-    const std::int64_t stage_rows = std::clamp<std::int64_t>(kStageBytes / 8 / std::max<std::int64_t>(stage_cols, 1), 1, run.rows);
-    const Scratch scratch(static_cast<std::size_t>(plan_.operand_count * stage_rows * stage_cols * 8));
-    for (std::int64_t row = 0; row < run.rows; row += stage_rows) {
-      const std::int64_t rows = std::min(stage_rows, run.rows - row);
+    const std::int64_t most_cols = cuts_rows(split_) ? std::min(run.cols, kStageCols) : run.cols;
+    const std::int64_t most_rows = stage_rows(run, most_cols);
+    std::int64_t bytes = 0;
+    for (int k = 0; k < plan_.operand_count; ++k) bytes += is_staged(k) ? most_rows * stage_row_bytes(k, most_cols) : 0;
+    const Scratch scratch(static_cast<std::size_t>(bytes));
+    for (std::int64_t row = 0; row < run.rows; row += most_rows) {
+      const std::int64_t rows = std::min(most_rows, run.rows - row);
       std::int64_t col = 0;
       do {
-        run_stage(run, row, rows, col, std::min(stage_cols, run.cols - col), scratch.data(), stage_rows * stage_cols * 8);
-        col += stage_cols;
+        run_stage(run, row, rows, col, std::min(most_cols, run.cols - col), scratch.data());
+        col += most_cols;
       } while (col < run.cols);
     }
   }
 
-  void run_stage(const Run& run, std::int64_t row, std::int64_t rows, std::int64_t col, std::int64_t cols, std::byte* scratch,
-                 std::int64_t scratch_bytes_each) const {
+  void run_stage(const Run& run, std::int64_t row, std::int64_t rows, std::int64_t col, std::int64_t cols,
+                 std::byte* scratch) const {
     Block block{{rows, cols}, run.first_row + row, run.first_col + col, run.chunk, {}};
     Stage stages[kMaxOperands];
     for (int k = 0; k < plan_.operand_count; ++k) {
       const LoopPlan::Operand& operand = plan_.operands[k];
       std::byte* data =
           run.data[k] + row * run.row_stride_bytes[k] + items_before(operand.columns, col) * operand.item_stride_bytes;
-      if (operand.has_dense_rows()) {
+      if (!is_staged(k)) {
         block.operands[k] = {data, run.row_stride_bytes[k]};
         continue;
       }
-      Stage& stage = stages[k] = {scratch + k * scratch_bytes_each, items_for(operand.columns, cols), operand.item_bytes, data,
-                                  operand.item_stride_bytes,        run.row_stride_bytes[k]};
+      Stage& stage = stages[k] = {scratch, items_for(operand.columns, cols), operand.item_bytes,
+                                  data,    operand.item_stride_bytes,        run.row_stride_bytes[k]};
+      scratch += rows * stage.scratch_row_bytes();
       if (operand.access == Access::kRead) stage.gather(rows);
       block.operands[k] = {stage.scratch, stage.scratch_row_bytes()};
     }
     body_(block);
     for (int k = 0; k < plan_.operand_count; ++k)
-      if (!plan_.operands[k].has_dense_rows() && plan_.operands[k].access == Access::kWrite) stages[k].scatter(rows);
+      if (is_staged(k) && plan_.operands[k].access == Access::kWrite) stages[k].scatter(rows);
   }
 
   const LoopPlan& plan_;

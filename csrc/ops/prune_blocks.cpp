@@ -1,6 +1,8 @@
 #include "ops/prune_blocks.h"
 
 #include <algorithm>
+#include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,15 +22,17 @@ namespace {
 
 double larger(double a, double b) noexcept { return b < a || a != a ? a : b; }  // NaN on either side stays
 
-// Adds up, or for the maximum norm compares, `count` columns: four at a time, so that no addition waits for the one before.
-double joined(const double* columns, std::int64_t count, BlockNorm norm) noexcept {
+double sum(double a, double b) noexcept { return a + b; }
+
+// Joins `count` columns, four at a time, so that none waits for the one before.
+template <double (&join)(double, double)>
+double joined(const double* columns, std::int64_t count) noexcept {
   double lanes[4] = {0, 0, 0, 0};
-  for (std::int64_t i = 0; i < count; ++i) {
-    double& lane = lanes[i % 4];
-    lane = norm == BlockNorm::kMax ? larger(lane, columns[i]) : lane + columns[i];
-  }
-  if (norm == BlockNorm::kMax) return larger(larger(lanes[0], lanes[1]), larger(lanes[2], lanes[3]));
-  return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+  std::int64_t i = 0;
+  for (; i + 4 <= count; i += 4)
+    for (int lane = 0; lane < 4; ++lane) lanes[lane] = join(lanes[lane], columns[i + lane]);
+  for (int lane = 0; i < count; ++i, ++lane) lanes[lane] = join(lanes[lane], columns[i]);
+  return join(join(lanes[0], lanes[1]), join(lanes[2], lanes[3]));
 }
 
 const cpu::StructuredKernels::Criterion& kernels_of(BlockNorm norm) {
@@ -68,16 +72,19 @@ class Blocks {
   std::int64_t count() const noexcept { return count_; }
 
   // Sums of squares stand in for their roots, which order alike.
-  std::vector<double> norms(BlockNorm norm) const {
+  std::unique_ptr<double[]> norms(BlockNorm norm) const {
     auto& add_rows = kernels_of(norm).add_rows[w_.dtype];
-    std::vector<double> norms(static_cast<std::size_t>(count_));
+    auto norms = std::make_unique_for_overwrite<double[]>(static_cast<std::size_t>(count_));  // the threads touch it first
     for_each_row_group(w_, shape_.rows, [&](const RowGroup& group) {
       const Scratch scratch(static_cast<std::size_t>(cols_) * sizeof(double));
       auto* const columns = reinterpret_cast<double*>(scratch.data());
       std::fill_n(columns, cols_, 0.0);
       group.read(w_, [&](std::int64_t, cpu::ConstRows rows, std::int64_t count) { add_rows(rows, rows, {count, cols_}, columns); });
-      for (std::int64_t block = 0; block < across_; ++block)
-        norms[static_cast<std::size_t>(first_of(group) + block)] = joined(columns + block * shape_.cols, width(block), norm);
+      double* const norms_of_group = norms.get() + first_of(group);
+      if (norm == BlockNorm::kMax)
+        join_columns<larger>(columns, norms_of_group);
+      else
+        join_columns<sum>(columns, norms_of_group);
     });
     return norms;
   }
@@ -85,20 +92,33 @@ class Blocks {
   // Writes w where the bit of the block is set.
   void write(const std::vector<std::uint8_t>& bits, const View& out) const {
     for_each_row_group(w_, shape_.rows, [&](const RowGroup& group) {
-      const Scratch scratch(static_cast<std::size_t>(cols_ + ceil_div(cols_, 8)));
-      std::byte* const bytes = scratch.data();
+      const Scratch scratch(static_cast<std::size_t>(cols_ + kAhead + ceil_div(cols_, 8)));
+      std::byte *const bytes = scratch.data(), *const row_bits = bytes + cols_ + kAhead;
       for (std::int64_t block = 0; block < across_; ++block) {
         const std::int64_t index = first_of(group) + block;
         const bool kept = bits[static_cast<std::size_t>(index / 8)] >> (index % 8) & 1;
-        std::fill_n(bytes + block * shape_.cols, width(block), std::byte{kept});
+        fill_block(bytes + block * shape_.cols, width(block), kept);
       }
-      std::byte* const row_bits = bytes + cols_;
       cpu::bitmask_kernels().pack_mask({bytes, 0}, {row_bits, 0}, {1, cols_}, Store::kCached);
       group.write(w_, out, [&](std::int64_t) { return reinterpret_cast<const std::uint8_t*>(row_bits); });
     });
   }
 
  private:
+  static constexpr std::int64_t kAhead = 8;
+
+  // Narrow blocks by one store, which may go beyond: the next block overwrites what it finds.
+  static void fill_block(std::byte* bytes, std::int64_t width, bool kept) noexcept {
+    if (width > kAhead) return void(std::fill_n(bytes, width, std::byte{kept}));
+    const std::uint64_t all = kept ? 0x0101010101010101 : 0;
+    std::memcpy(bytes, &all, kAhead);
+  }
+
+  template <double (&join)(double, double)>
+  void join_columns(const double* columns, double* norms) const noexcept {
+    for (std::int64_t block = 0; block < across_; ++block) norms[block] = joined<join>(columns + block * shape_.cols, width(block));
+  }
+
   std::int64_t first_of(const RowGroup& group) const noexcept { return (group.matrix * down_ + group.index) * across_; }
   std::int64_t width(std::int64_t block) const noexcept { return std::min(shape_.cols, cols_ - block * shape_.cols); }
 
@@ -118,9 +138,9 @@ void prune_blocks(const View& w, BlockShape shape, double sparsity, BlockNorm no
   const Blocks blocks(w, shape);
   const std::int64_t to_go = count_to_prune(sparsity, blocks.count());
   if (blocks.count() == 0) return;
-  std::vector<double> norms = blocks.norms(norm);
+  const std::unique_ptr<double[]> norms = blocks.norms(norm);
   std::vector<std::uint8_t> bits(static_cast<std::size_t>(ceil_div(blocks.count(), 8)));
-  const View scores = view_of("scores", norms.data(), DType::kFloat64, blocks.count());
+  const View scores = view_of("scores", norms.get(), DType::kFloat64, blocks.count());
   const View kept = view_of("out", bits.data(), DType::kUInt8, static_cast<std::int64_t>(bits.size()));
   prune_ranked(rank_by_value({&scores, 1}), {&scores, 1}, to_go, {&kept, 1});
   blocks.write(bits, out);

@@ -10,7 +10,22 @@
 
 namespace tersor {
 
-inline constexpr std::int64_t kFew = 2048;  // so few that they are collected whole
+inline constexpr std::int64_t kFew = 64;  // so few that they are collected whole
+
+// How a source of so many keys is sampled. Work goes to the sample and to what lies within its bracket, of which there is
+// size * deviations / sqrt(sample).
+struct Sampling {
+  double share;        // the sample is (share * size) ** (2 / 3) keys, which balances the two
+  double deviations;   // of the sample's rank that the bracket reaches to either side
+  double margin;       // ranks that it reaches further, which matter where the sample is small
+  std::int64_t least;  // keys
+};
+// Within the caches a key that is sampled costs twenty times what it costs to pass over one, and a miss, one time in thirty, costs
+// little: a second look.
+inline constexpr Sampling kOfFew{0.13, 2.2, 1, 48};
+// A miss, one time in a thousand, costs another read of the array. What lies within takes memory.
+inline constexpr Sampling kOfMany{2.4, 3.3, 4, 48};
+inline constexpr std::int64_t kMany = 1 << 17;
 
 template <class Key>
 class Selector {
@@ -33,19 +48,19 @@ class Selector {
     Key low, high;
   };
 
-  // A bracket of so many standard deviations of the sample's rank misses one time in a thousand.
-  static constexpr double kDeviations = 3.3;
   static constexpr int kSampledAttempts = 2;
 
   double share() const noexcept { return static_cast<double>(rank_) / static_cast<double>(size_); }
+  const Sampling& sampling() const noexcept { return size_ < kMany ? kOfFew : kOfMany; }
 
-  // Work is proportional to sample + within, and within to size / sqrt(sample): the two are about equal here.
   std::int64_t sample_size() const noexcept {
-    return static_cast<std::int64_t>(std::pow(2.4 * static_cast<double>(size_), 2.0 / 3));
+    const auto balanced = static_cast<std::int64_t>(std::pow(sampling().share * static_cast<double>(size_), 2.0 / 3));
+    return std::max(balanced, sampling().least);
   }
   std::int64_t capacity() const noexcept {
-    const double expected = kDeviations * static_cast<double>(size_) / std::sqrt(static_cast<double>(sample_size()));
-    return static_cast<std::int64_t>(1.25 * expected) + kFew;
+    const auto sample = static_cast<double>(sample_size());
+    const double reach = sampling().deviations * std::sqrt(sample) / 2 + sampling().margin;
+    return static_cast<std::int64_t>(1.25 * 2 * reach / sample * static_cast<double>(size_)) + kFew;
   }
 
   Interval sampled(int attempt) const {
@@ -54,7 +69,7 @@ class Selector {
     source_.sample(mix(static_cast<std::uint64_t>(size_)) + static_cast<std::uint64_t>(attempt) * 0x9E3779B97F4A7C15u, count,
                    keys.get());
     const double place = share() * static_cast<double>(count);
-    const double reach = kDeviations * (attempt + 1) * std::sqrt(place * (1 - share())) + 4;
+    const double reach = sampling().deviations * (attempt + 1) * std::sqrt(place * (1 - share())) + sampling().margin;
     const RowSource<Key> sample(bracket_of_keys<Key>(), reinterpret_cast<const std::byte*>(keys.get()), count);
     const auto key_at = [&](double at, Key beyond) {
       const auto rank = static_cast<std::int64_t>(std::floor(at));

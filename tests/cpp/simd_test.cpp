@@ -152,11 +152,12 @@ void test_float_conversions() {
 
 template <class T>
 void test_bits_of() {
-  Check check("bits_of");
+  Check check("bits_of"), all("all_of");
   for (std::uint32_t bits = 0; bits < 1 << 16; ++bits) {
     T mask[kLanes];
     for (int k = 0; k < kLanes; ++k) mask[k] = all_ones_if<T>(bits >> k & 1);
     check.same(static_cast<std::uint32_t>(bits_of(load(mask))), bits, bits);
+    all.same(all_of(load(mask)), bits == 0xffff, bits);
   }
 }
 
