@@ -233,7 +233,7 @@ struct InformationKernels {
 };
 
 // Rows of x go through a product up to kMatmulWidth at a time, so many rows of the weight side by side at most.
-inline constexpr int kMatmulWidth = 8;
+inline constexpr int kMatmulWidth = 16;
 inline constexpr int kMatmulRows = 8;
 // Columns whose products a lane adds up before they join the row's sum.
 inline constexpr std::int64_t kMatmulBlock = 1024;

@@ -20,7 +20,8 @@ constexpr int kSumRegisters = kVectorBytes == 32 ? 8 : 16;
 // weight: the lines of 8 rows of x come from L2, and one row of the weight alone would wait for them.
 template <class Math>
 constexpr int batch_for(int width) noexcept {
-  constexpr int most = kSumRegisters / Lanes<Math>::kRegisters / (sizeof(Math) == 8 ? 2 : 1);
+  constexpr int fitting = kSumRegisters / Lanes<Math>::kRegisters / (sizeof(Math) == 8 ? 2 : 1);
+  constexpr int most = fitting < kMatmulRows ? fitting : kMatmulRows;
   return width < most ? width : most;
 }
 template <class Math>
@@ -153,12 +154,100 @@ TERSOR_OUTLINE Weights<Storage, kRows> multiply_tile(Weights<Storage, kRows> wei
   return weights;
 }
 
+// --- the product of many rows, where registers are few ---------------------------------------------------------------------------
+
+// With 8 registers for sums, 16 lanes of 8 rows of x do not fit: each row of the weight would be expanded several times, and the
+// panel of x pass through L2 for each. So some rows of the weight are expanded into L1, a strip of columns at a time, and meet x
+// there in tiles whose lanes are one register. In a lane the products are the same, in the same order.
+constexpr bool kExpandsFirst = kVectorBytes == 32;
+constexpr int kStripRows = 4;
+constexpr int kTileWidth = 2;  // 4 x 2 sums in registers hide the latency of an addition, and share 6 loads
+
+template <class Math>
+inline constexpr int kStripCols = 1024 / static_cast<int>(sizeof(Math));
+
+template <class Math>
+using Strip = Math[kStripRows][kStripCols<Math>];
+template <class Math, int kWidth>
+using LaneSums = Math[kStripRows][kWidth][kLanes];
+
+// Expands the columns [begin, end).
+template <class Storage>
+TERSOR_INLINE void expand_strip(Weights<Storage, kStripRows>& weights, std::int64_t begin, std::int64_t end,
+                                Strip<typename Storage::Math>& strip) noexcept {
+  for (std::int64_t i = begin; i < end; i += 64)
+#pragma GCC unroll 4
+    for (int r = 0; r < kStripRows; ++r) {
+      const std::uint64_t word =
+          end - i >= 64 ? load_bits_64(weights.bits[r], i) : load_last_bits(weights.bits[r] + i / 8, end - i);
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; ++k) {
+        const auto* from = weights.next[r] + __builtin_popcountll(word & ((std::uint64_t{1} << (16 * k)) - 1));
+        prefetch(reinterpret_cast<const char*>(from) + kPrefetchBytes);
+        store(strip[r] + (i - begin) + k * kLanes,
+              Storage::widen(expand_load_ahead(from, static_cast<std::uint32_t>(word >> (16 * k)) & 0xffff)));
+      }
+      weights.next[r] += __builtin_popcountll(word);
+    }
+}
+
+// Adds the products of some columns, one register of the lanes of kTileWidth rows of x from row b on.
+template <class Math, int kWidth>
+TERSOR_INLINE void add_tile(const Strip<Math>& strip, std::int64_t cols, const Math* x, int b, int lane,
+                            LaneSums<Math, kWidth>& sums) noexcept {
+  constexpr int kPart = kVectorBytes / static_cast<int>(sizeof(Math));
+  Lanes<Math, kPart> at[kStripRows][kTileWidth];
+  for (int r = 0; r < kStripRows; ++r)
+    for (int j = 0; j < kTileWidth; ++j) at[r][j] = load<kPart>(sums[r][b + j] + lane);
+  for (std::int64_t i = 0; i < cols; i += kLanes) {
+    Lanes<Math, kPart> columns[kTileWidth];
+    for (int j = 0; j < kTileWidth; ++j) columns[j] = load<kPart>(x + i * kWidth + (b + j) * kLanes + lane);
+#pragma GCC unroll 4
+    for (int r = 0; r < kStripRows; ++r) {
+      const auto items = load<kPart>(strip[r] + i + lane);
+      for (int j = 0; j < kTileWidth; ++j) at[r][j] = mul_add(items, columns[j], at[r][j]);
+    }
+  }
+  for (int r = 0; r < kStripRows; ++r)
+    for (int j = 0; j < kTileWidth; ++j) store(sums[r][b + j] + lane, at[r][j]);
+}
+
+// As multiply_tile, for all of a panel.
+template <class Storage, int kWidth>
+TERSOR_OUTLINE Weights<Storage, kStripRows> multiply_strips(Weights<Storage, kStripRows> weights, std::int64_t cols,
+                                                            const typename Storage::Math* x, typename Storage::Math* y,
+                                                            std::int64_t stride) noexcept {
+  using Math = typename Storage::Math;
+  constexpr int kPart = kVectorBytes / static_cast<int>(sizeof(Math));
+  alignas(64) Strip<Math> strip;
+  alignas(64) LaneSums<Math, kWidth> total = {};
+  for (std::int64_t begin = 0; begin < cols; begin += kMatmulBlock) {
+    const std::int64_t end = begin + kMatmulBlock < cols ? begin + kMatmulBlock : cols;
+    alignas(64) LaneSums<Math, kWidth> sums = {};
+    for (std::int64_t i = begin; i < end; i += kStripCols<Math>) {
+      const std::int64_t stop = i + kStripCols<Math> < end ? i + kStripCols<Math> : end;
+      expand_strip<Storage>(weights, i, stop, strip);
+      for (int b = 0; b < kWidth; b += kTileWidth)
+        for (int lane = 0; lane < kLanes; lane += kPart)
+          add_tile<Math, kWidth>(strip, matmul_padded(stop - i), x + i * kWidth, b, lane, sums);
+    }
+    for (int r = 0; r < kStripRows; ++r)
+      for (int b = 0; b < kWidth; ++b) store(total[r][b], load(total[r][b]) + load(sums[r][b]));
+  }
+  for (int r = 0; r < kStripRows; ++r)
+    for (int b = 0; b < kWidth; ++b) y[b * stride + r] = reduce_sum(load(total[r][b]));
+  return weights;
+}
+
+// --- panels ----------------------------------------------------------------------------------------------------------------------
+
 // A panel of kWidth rows of x times rows of the weight.
 template <class Storage, int kWidth>
 class Panel {
   using Math = typename Storage::Math;
   static constexpr int kBatch = batch_for<Math>(kWidth);
-  static constexpr int kRows = rows_for<Math>(kBatch);
+  static constexpr bool kByStrips = kExpandsFirst && kWidth >= 8;
+  static constexpr int kRows = kByStrips ? kStripRows : rows_for<Math>(kBatch);
 
  public:
   TERSOR_INLINE Panel(const BitmaskRows& w, Extent extent, const Math* x, Math* y) noexcept
@@ -189,9 +278,12 @@ class Panel {
       weights.next[r] = values + w_.starts[row + r];
       weights.bits[r] = w_.bits.row<std::uint8_t>(row + r);
     }
-    for (int b = 0; b < kWidth; b += kBatch)
-      ends = multiply_tile<reach, Storage, kCount, kBatch>(weights, extent_.cols, x_ + b * kLanes, kWidth,
-                                                           y_ + b * extent_.rows + row, extent_.rows);
+    if constexpr (kByStrips && kCount == kStripRows)
+      ends = multiply_strips<Storage, kWidth>(weights, extent_.cols, x_, y_ + row, extent_.rows);
+    else
+      for (int b = 0; b < kWidth; b += kBatch)
+        ends = multiply_tile<reach, Storage, kCount, kBatch>(weights, extent_.cols, x_ + b * kLanes, kWidth,
+                                                             y_ + b * extent_.rows + row, extent_.rows);
     for (int r = 0; r < kCount; ++r)
       if (ends.next[r] != values + w_.starts[row + r + 1]) find_wrong(row + r);
   }
@@ -217,7 +309,8 @@ std::int64_t multiply_bitmask(const BitmaskRows& w, Extent extent, const std::by
     case 1: return Panel<Storage, 1>(w, extent, x, y).multiply();
     case 2: return Panel<Storage, 2>(w, extent, x, y).multiply();
     case 4: return Panel<Storage, 4>(w, extent, x, y).multiply();
-    default: return Panel<Storage, 8>(w, extent, x, y).multiply();
+    case 8: return Panel<Storage, 8>(w, extent, x, y).multiply();
+    default: return Panel<Storage, kMatmulWidth>(w, extent, x, y).multiply();
   }
 }
 

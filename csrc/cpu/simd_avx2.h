@@ -7,12 +7,14 @@
 
 namespace tersor::cpu::TERSOR_LEVEL {
 
-TERSOR_INLINE F32 mul_add(F32 a, F32 b, F32 c) noexcept {
-  for (int r = 0; r < 2; ++r) c.reg[r] = _mm256_fmadd_ps(a.reg[r], b.reg[r], c.reg[r]);
+template <int N>
+TERSOR_INLINE Lanes<float, N> mul_add(Lanes<float, N> a, Lanes<float, N> b, Lanes<float, N> c) noexcept {
+  for (int r = 0; r < Lanes<float, N>::kRegisters; ++r) c.reg[r] = _mm256_fmadd_ps(a.reg[r], b.reg[r], c.reg[r]);
   return c;
 }
-TERSOR_INLINE F64 mul_add(F64 a, F64 b, F64 c) noexcept {
-  for (int r = 0; r < 4; ++r) c.reg[r] = _mm256_fmadd_pd(a.reg[r], b.reg[r], c.reg[r]);
+template <int N>
+TERSOR_INLINE Lanes<double, N> mul_add(Lanes<double, N> a, Lanes<double, N> b, Lanes<double, N> c) noexcept {
+  for (int r = 0; r < Lanes<double, N>::kRegisters; ++r) c.reg[r] = _mm256_fmadd_pd(a.reg[r], b.reg[r], c.reg[r]);
   return c;
 }
 
@@ -144,9 +146,31 @@ constexpr ExpandTable make_expand_table() noexcept {
 }
 alignas(64) inline constexpr ExpandTable kExpandTable = make_expand_table();
 
+// For 8 bits, the bytes that each lane of 16 bits takes; a number with the highest bit set makes a byte 0.
+struct BytesTable {
+  std::uint8_t byte[256][16];
+};
+template <class ItemOf>
+constexpr BytesTable make_bytes_table(ItemOf item_of) noexcept {
+  BytesTable table{};
+  for (int bits = 0; bits < 256; ++bits)
+    for (int byte = 0; byte < 16; ++byte) {
+      const int item = item_of(bits, byte / 2);
+      table.byte[bits][byte] = static_cast<std::uint8_t>(item < 0 ? 0x80 : 2 * item + byte % 2);
+    }
+  return table;
+}
+alignas(64) inline constexpr BytesTable kExpandBytes = make_bytes_table([](int bits, int lane) {
+  return int{kExpandTable.item[bits][lane]};
+});
+TERSOR_INLINE __m128i bytes_from(const BytesTable& table, std::uint32_t bits) noexcept {
+  return _mm_load_si128(reinterpret_cast<const __m128i*>(table.byte[bits]));
+}
+
 // Items by a permutation of 32-bit words; words whose index is negative become 0.
 TERSOR_INLINE __m256i permute_or_zero(__m256i items, __m256i index) noexcept {
-  return _mm256_andnot_si256(_mm256_srai_epi32(index, 31), _mm256_permutevar8x32_epi32(items, index));
+  const __m256 permuted = _mm256_castsi256_ps(_mm256_permutevar8x32_epi32(items, index));
+  return _mm256_castps_si256(_mm256_blendv_ps(permuted, _mm256_setzero_ps(), _mm256_castsi256_ps(index)));
 }
 TERSOR_INLINE __m256i expand_8(__m256i items, std::uint32_t bits) noexcept {
   const __m128i index = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kExpandTable.item[bits]));
@@ -157,14 +181,9 @@ TERSOR_INLINE U32 expand_load_ahead(const std::uint32_t* from, std::uint32_t bit
   const U32::Register first = load<8>(from).reg[0], second = load<8>(from + __builtin_popcount(bits & 0xff)).reg[0];
   return {{(U32::Register)expand_8((__m256i)first, bits & 0xff), (U32::Register)expand_8((__m256i)second, bits >> 8)}};
 }
-// Bytes 2 i and 2 i + 1 are those of item i; both have their highest bit set where i is negative, which makes them 0.
-TERSOR_INLINE __m128i bytes_of_items(__m128i items_8) noexcept {
-  const __m128i item = _mm_cvtepi8_epi16(items_8);
-  return _mm_add_epi16(_mm_mullo_epi16(item, _mm_set1_epi16(0x0202)), _mm_set1_epi16(0x0100));
-}
 TERSOR_INLINE __m128i expand_8_halves(const std::uint16_t* from, std::uint32_t bits) noexcept {
   const __m128i items = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-  return _mm_shuffle_epi8(items, bytes_of_items(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(kExpandTable.item[bits]))));
+  return _mm_shuffle_epi8(items, bytes_from(kExpandBytes, bits));
 }
 TERSOR_INLINE U16 expand_load_ahead(const std::uint16_t* from, std::uint32_t bits) noexcept {
   const __m128i first = expand_8_halves(from, bits & 0xff);
@@ -198,6 +217,9 @@ constexpr CompressTable make_compress_table() noexcept {
   return table;
 }
 alignas(64) inline constexpr CompressTable kCompressTable = make_compress_table();
+alignas(64) inline constexpr BytesTable kCompressBytes = make_bytes_table([](int bits, int lane) {
+  return int{kCompressTable.lane[bits][lane]};
+});
 
 TERSOR_INLINE __m128i kept_lanes(std::uint32_t bits) noexcept {
   return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kCompressTable.lane[bits]));
@@ -215,7 +237,7 @@ TERSOR_INLINE std::int32_t* compress_store(std::int32_t* to, I32 lanes, std::uin
 TERSOR_INLINE std::int16_t* compress_store(std::int16_t* to, I16 lanes, std::uint32_t bits) noexcept {
   const __m256i both = (__m256i)lanes.reg[0];
   for (const __m128i half : {_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1)}) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_shuffle_epi8(half, bytes_of_items(kept_lanes(bits & 0xff))));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_shuffle_epi8(half, bytes_from(kCompressBytes, bits & 0xff)));
     to += __builtin_popcount(bits & 0xff);
     bits >>= 8;
   }
