@@ -29,7 +29,7 @@ if [[ $loaded != "$PWD/$site"/* ]]; then
 fi
 # Captured by Python alone: what a sanitizer says before it ends the process must come through. torch and its threads are not built
 # for the sanitizers: what they do would be reported too.
-exec "$python" -m pytest -q --capture=sys -p no:cacheprovider \
+exec "$python" -m pytest -q --capture=sys -p no:cacheprovider -n logical --maxprocesses 8 --dist worksteal \
   tests/test_prune.py tests/test_prune_ranked.py tests/test_prune_pattern.py tests/test_select.py tests/test_bitmask.py \
   tests/test_compress.py tests/test_compress_nm.py tests/test_quantize.py tests/test_pack.py tests/test_structured.py \
   tests/test_information.py tests/test_nats.py tests/test_matmul.py tests/test_softmax.py tests/test_errors.py \

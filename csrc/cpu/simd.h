@@ -293,6 +293,7 @@ TERSOR_INLINE T reduce_max(Lanes<T, N> lanes) noexcept {
 //   promote<T>(I8)              sign-extends                                              I16, I32, I64
 //   demote(a)                   keeps the low 8 bits of values within int8                I16, I32, I64 -> I8
 //   promote_u32(U16), demote_u16(U32)
+//   multiply_low_halves(U64, U64)   of the lower 32 bits of each, all 64 of the product
 //   high_halves(U32, U32)       the upper 16 bits of each lane, as one U16x32
 //   promote_u16(U8x32), demote_u8(U16x32)     the latter of values below 256
 //   to_int32(F32)               of integral values within int32

@@ -68,6 +68,11 @@ TERSOR_INLINE I8 demote(I64 a) noexcept {
   return demote(low);
 }
 
+TERSOR_INLINE U64 multiply_low_halves(U64 a, U64 b) noexcept {
+  for (int r = 0; r < 4; ++r) a.reg[r] = (U64::Register)_mm256_mul_epu32((__m256i)a.reg[r], (__m256i)b.reg[r]);
+  return a;
+}
+
 TERSOR_INLINE U32 promote_u32(U16 a) noexcept {
   const __m256i words = (__m256i)a.reg[0];
   return {{(U32::Register)_mm256_cvtepu16_epi32(_mm256_castsi256_si128(words)),

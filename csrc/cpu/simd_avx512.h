@@ -41,6 +41,11 @@ TERSOR_INLINE I8 demote(I64 a) noexcept {
   return {{(I8::Register)_mm_unpacklo_epi64(_mm512_cvtepi64_epi8((__m512i)a.reg[0]), _mm512_cvtepi64_epi8((__m512i)a.reg[1]))}};
 }
 
+TERSOR_INLINE U64 multiply_low_halves(U64 a, U64 b) noexcept {
+  for (int r = 0; r < 2; ++r) a.reg[r] = (U64::Register)_mm512_mul_epu32((__m512i)a.reg[r], (__m512i)b.reg[r]);
+  return a;
+}
+
 TERSOR_INLINE U32 promote_u32(U16 a) noexcept { return {{(U32::Register)_mm512_cvtepu16_epi32((__m256i)a.reg[0])}}; }
 TERSOR_INLINE U16 demote_u16(U32 a) noexcept { return {{(U16::Register)_mm512_cvtepi32_epi16((__m512i)a.reg[0])}}; }
 

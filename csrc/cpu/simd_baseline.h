@@ -70,6 +70,11 @@ TERSOR_INLINE I8 demote(I64 a) noexcept {
   return demote(low);
 }
 
+TERSOR_INLINE U64 multiply_low_halves(U64 a, U64 b) noexcept {
+  for (int r = 0; r < 8; ++r) a.reg[r] = (U64::Register)_mm_mul_epu32((__m128i)a.reg[r], (__m128i)b.reg[r]);
+  return a;
+}
+
 TERSOR_INLINE U32 promote_u32(U16 a) noexcept {
   const __m128i low = (__m128i)a.reg[0], high = (__m128i)a.reg[1];
   return {{(U32::Register)_mm_cvtepu16_epi32(low), (U32::Register)_mm_cvtepu16_epi32(_mm_srli_si128(low, 8)),

@@ -69,6 +69,11 @@ TERSOR_INLINE I8 demote(I64 a) noexcept {
   return demote(words);
 }
 
+TERSOR_INLINE U64 multiply_low_halves(U64 a, U64 b) noexcept {
+  for (int r = 0; r < 8; ++r) a.reg[r] = (U64::Register)vmull_u32(vmovn_u64((uint64x2_t)a.reg[r]), vmovn_u64((uint64x2_t)b.reg[r]));
+  return a;
+}
+
 TERSOR_INLINE U32 promote_u32(U16 a) noexcept {
   U32 wide;
   for (int r = 0; r < 2; ++r) {

@@ -1,6 +1,7 @@
 #include "ops/prune_blocks.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -20,7 +21,8 @@ namespace tersor {
 
 namespace {
 
-double larger(double a, double b) noexcept { return b < a || a != a ? a : b; }  // NaN on either side stays
+// Magnitudes are ordered like their bits, and NaN lies above all of them.
+double larger(double a, double b) noexcept { return std::bit_cast<std::int64_t>(a) < std::bit_cast<std::int64_t>(b) ? b : a; }
 
 double sum(double a, double b) noexcept { return a + b; }
 

@@ -103,6 +103,9 @@ void test_integer_conversions() {
   test_promote_and_demote<std::int64_t>();
   check_unary<std::uint32_t>(
       "promote_u32", test_values<std::uint16_t>(), [](U16 a) { return promote_u32(a); }, [](std::uint16_t a) { return a; });
+  check_binary<std::uint64_t, std::uint64_t>(
+      "multiply_low_halves", [](U64 a, U64 b) { return multiply_low_halves(a, b); },
+      [](std::uint64_t a, std::uint64_t b) { return (a & 0xffffffff) * (b & 0xffffffff); });
   std::vector<std::uint32_t> words(4096);
   for (std::uint32_t& word : words) word = static_cast<std::uint32_t>(generator() & 0xffff);
   check_unary<std::uint16_t>("demote_u16", words, [](U32 a) { return demote_u16(a); }, [](std::uint32_t a) { return a; });
