@@ -99,7 +99,8 @@ class Selector {
     } else if (rank_ < below_high) {
       least_ = static_cast<Key>(bracket.low + 1);
       most_ = static_cast<Key>(bracket.high - 1);
-      if (!collected.complete()) return nullptr;
+      // What lies within must be so much less that few are nested, wherever the samples have looked.
+      if (!collected.complete() || counts.within > size_ - size_ / 4) return nullptr;
       const RowSource<Key> within(bracket_of_keys<Key>(), reinterpret_cast<const std::byte*>(collected.keys()), counts.within);
       const Selection inner = Selector(within, rank_ - counts.up_to_low).run();
       if (stretches_) collected.find(static_cast<Key>(inner.key), *stretches_);
