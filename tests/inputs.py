@@ -128,7 +128,7 @@ def rows_to_multiply(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tupl
 @functools.lru_cache(maxsize=4)
 def bitmask_weight(cols: int, dtype: np.dtype[Any]) -> BitmaskTensor:
     """Sixteenths from -1 to 1, half of the entries zero; by integer arithmetic, so that it is the same everywhere."""
-    rows = 13 if cols < 1 << 20 else 5
+    rows = 13 if cols < 1 << 20 else 7  # enough for four side by side before those at the end of the values
     words = np.arange(1, rows * cols + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     words = (words ^ (words >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
     sixteenths = (words >> np.uint64(33)).astype(np.int64) % 33 - 16

@@ -11,7 +11,7 @@ import pytest
 import tersor
 from conftest import LEVELS, needs_plain_build
 from inputs import sparse_values, without_negative_zeros
-from layouts import Array, assert_same_bits, at_offset, bits, unsigned
+from layouts import Array, assert_same_bits, at_offset, bits, spec, unsigned
 from operations import Operation, case_name, cases
 from tersor import _core
 
@@ -71,6 +71,18 @@ def test_sparse_arrays_that_are_compressed(count: int, each_level: Any) -> None:
         t = tersor.compress_bitmask(w)
         assert_same_bits(t.values, values, setting)
         assert_same_bits(tersor.decompress_bitmask(t), dense, setting)
+
+
+@pytest.mark.parametrize("cols", [10_008, 10_016])
+def test_groups_that_are_compressed(cols: int, each_level: Any) -> None:
+    """Their values alone are too large for the cache. Rows of them begin anywhere within a line, or each with one."""
+    block = tersor.prune_nm(sparse_values((8, cols), np.float32, 0.1), 2, 4)
+    repeats = 2 * streaming_bytes() // block.nbytes + 1
+    values, packed = spec.compress_24(block)
+    for setting in each_level:
+        got = tersor.compress_24(np.tile(block, (repeats, 1)))
+        assert_same_bits(got[0], np.tile(values, (repeats, 1)), setting)
+        assert_same_bits(got[1], np.tile(packed, (repeats, 1)), setting)
 
 
 @pytest.mark.parametrize(("operation", "dtype"), STREAMED, ids=case_name)

@@ -13,8 +13,9 @@ from layouts import FLOATS, LAYOUTS, Array, random_values, spec, special_values
 
 DType = np.dtype[Any]
 
-# Few, the bound below which all elements are collected, one more, several brackets deep.
-SIZES = [1, 2, 17, 2047, 2048, 2049, 5_003, 70_001, 300_007]
+# Few, the bound below which all elements are collected, more than that, several brackets deep, the bound from which on
+# samples are those of large arrays.
+SIZES = [1, 2, 17, 63, 64, 65, 117, 200, 2_049, 5_003, 70_001, (1 << 17) - 1, 1 << 17, 300_007]
 
 
 def two_values(shape: Any, dtype: DType, seed: int) -> Array:

@@ -10,7 +10,6 @@ namespace tersor {
 namespace {
 
 constexpr std::size_t kAlignment = 64;
-constexpr std::size_t kKeptBytes = std::size_t{1} << 20;
 
 // As the kernel tells it of one last-level cache, "32768K". sysconf multiplies what CPUID says by guesses: on a virtual machine
 // with a cache of 32 MiB it returned 320.
@@ -51,12 +50,12 @@ Store store_for(std::int64_t output_bytes) noexcept {
   return output_bytes > cache_share_bytes() ? Store::kStreaming : Store::kCached;
 }
 
-Scratch::Scratch(std::size_t bytes) : borrowed_(bytes <= kKeptBytes && !kept.in_use) {
+Scratch::Scratch(std::size_t bytes) : borrowed_(bytes <= kKeptScratchBytes && !kept.in_use) {
   if (!borrowed_) {
     data_ = allocate(bytes ? bytes : 1);
     return;
   }
-  if (!kept.data) kept.data.reset(allocate(kKeptBytes));
+  if (!kept.data) kept.data.reset(allocate(kKeptScratchBytes));
   kept.in_use = true;
   data_ = kept.data.get();
 }

@@ -11,8 +11,10 @@ namespace tersor {
 // kStreaming for outputs larger than this process's likely share of the last-level cache.
 Store store_for(std::int64_t output_bytes) noexcept;
 
-// A 64-byte aligned buffer for the length of a scope. Each thread keeps one buffer of up to 1 MiB for the next scope; larger
-// ones, and nested ones, are allocated and freed. Throws std::bad_alloc.
+inline constexpr std::size_t kKeptScratchBytes = 1 << 20;
+
+// A 64-byte aligned buffer for the length of a scope. Each thread keeps one buffer of up to kKeptScratchBytes for the next scope;
+// larger ones, and nested ones, are allocated and freed. Throws std::bad_alloc.
 class Scratch {
  public:
   explicit Scratch(std::size_t bytes);

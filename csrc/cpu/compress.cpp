@@ -32,18 +32,22 @@ class Stored {
   Item* end_;
 };
 
-// A row is still in L1 from when its bits were found. Meanwhile memory would idle: the next row, which mostly follows, is fetched.
+// Beyond so many bytes a row would push out what is fetched ahead of it.
+constexpr std::int64_t kMostBytesAhead = 128 << 10;
+
+// A row is still in the cache from when its bits were found. Meanwhile memory would idle: the next one, a stride on, is fetched.
 template <class Item>
 void compress(ConstRows w, ConstRows bits, Extent extent, std::byte* values, std::int64_t count) noexcept {
   Stored<Item> stored(reinterpret_cast<Item*>(values), count);
   for (std::int64_t r = 0; r < extent.rows; ++r) {
-    const Item* from = w.row<Item>(r);
+    const Item *from = w.row<Item>(r), *next = w.row<Item>(r + 1);
+    const bool fetches = next != from && extent.cols * static_cast<std::int64_t>(sizeof(Item)) <= kMostBytesAhead;
     const std::uint8_t* of_row = bits.row<std::uint8_t>(r);
     std::int64_t i = 0;
     for (; i + 64 <= extent.cols; i += 64) {
       const std::uint64_t word = load_bits_64(of_row, i);
-      for (int line = 0; line < static_cast<int>(sizeof(Item)); ++line)
-        prefetch(reinterpret_cast<const char*>(from + i + extent.cols) + 64 * line);
+      for (int line = 0; fetches && line < static_cast<int>(sizeof(Item)); ++line)
+        prefetch(reinterpret_cast<const char*>(next + i) + 64 * line);
       for (int k = 0; k < 64; k += kLanes) stored.take(load(from + i + k), static_cast<std::uint32_t>(word >> k) & 0xffff);
     }
     for (; i + kLanes <= extent.cols; i += kLanes) stored.take(load(from + i), load_bits(of_row, i, Full{}));

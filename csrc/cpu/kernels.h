@@ -175,7 +175,7 @@ inline constexpr std::int64_t kBracketSlack = 16;
 
 // Keys are signed integers of the element's width, in the order of the elements.
 struct SelectKernels {
-  // Writes the keys strictly between low and high to `within`, in order; it has room for kBracketSlack more.
+  // Writes the keys strictly between low and high to `within`, in order; it has room for kBracketSlack more. low <= high.
   using Bracket = BracketCounts(const std::byte* w, std::int64_t cols, std::int64_t low, std::int64_t high,
                                 std::byte* within) noexcept;
   ByFloat<Bracket> bracket_magnitudes;
@@ -232,7 +232,7 @@ struct InformationKernels {
   ByFloat<FindSlots> find_slots;
 };
 
-// Rows of x go through a product up to kMatmulWidth at a time, so many rows of the weight side by side at most.
+// Rows of x go through a product up to so many at a time, at a level or other, and rows of the weight side by side.
 inline constexpr int kMatmulWidth = 16;
 inline constexpr int kMatmulRows = 8;
 // Columns whose products a lane adds up before they join the row's sum.
@@ -249,10 +249,11 @@ struct BitmaskRows {
 };
 
 struct MatmulKernels {
+  int width;  // rows of x at most, a power of two
   // Row `place` of a panel: `width` rows of x in the dtype of arithmetic take turns of 16 columns, and end with zeros.
   using PackRow = void(const std::byte* x, std::int64_t cols, int width, int place, std::byte* panel) noexcept;
-  // Rows of w times a panel of 1, 2, 4 or 8 rows of x. The sums of a row of x are adjacent. Returns the first row whose bits are
-  // not as many as its values, or -1; reads no value that is not there.
+  // Rows of w times a panel of 1, 2, 4 and so on up to `width` rows of x. The sums of a row of x are adjacent. Returns the first
+  // row whose bits are not as many as its values, or -1; reads no value that is not there.
   using MultiplyBitmask = std::int64_t(const BitmaskRows& w, Extent extent, const std::byte* panel, int width,
                                        std::byte* sums) noexcept;
   using WriteSums = void(const std::byte* sums, std::byte* y, std::int64_t count) noexcept;

@@ -9,6 +9,17 @@ namespace tersor::cpu::TERSOR_LEVEL {
 
 inline constexpr int kUnroll = 4;
 
+// How far ahead of use lines are asked for, into L2, where the processor's own prefetching falls behind: it stops at the end of a
+// page, and follows a few streams only. Measured where it is used.
+inline constexpr std::int64_t kPrefetchBytes = 2048;
+
+// The lines of 16 items that far on.
+template <class T>
+TERSOR_INLINE void prefetch_ahead(const T* from) noexcept {
+  for (int byte = 0; byte < kLanes * static_cast<int>(sizeof(T)); byte += 64)
+    prefetch(reinterpret_cast<const char*>(from) + kPrefetchBytes + byte);
+}
+
 // Items before `to` is aligned to a cache line, or -1 where it never is.
 template <class T>
 TERSOR_INLINE std::int64_t items_to_line(const T* to) noexcept {

@@ -54,8 +54,8 @@ TERSOR_INLINE Lanes<Key> beaten(Lanes<Key> keys) noexcept {
   return greater(rotate_groups<kGroup, kBy>(keys), keys - load(kFurtherOn<kGroup, kBy, Key>.lane));
 }
 
-// Adds what rivals kBy to kGroup / 2 lanes on, and as many lanes before, count: each beats or does not, -1 or 0. Of two lanes just
-// one beats the other, so the lane before knows whether it beats this one: 1 is owed for each of those.
+// How many of the rivals kBy to kGroup / 2 lanes on, and of those as many lanes before, beat a lane, counted down; those before
+// leave out 1 each. Of two lanes just one beats the other, so what a lane before says of this one tells what it does itself.
 template <int kGroup, int kBy, class Key>
 TERSOR_INLINE Lanes<Key> beaten_times(Lanes<Key> keys) noexcept {
   const auto by_next = beaten<kGroup, kBy>(keys);
@@ -66,26 +66,25 @@ TERSOR_INLINE Lanes<Key> beaten_times(Lanes<Key> keys) noexcept {
 }
 template <int kGroup, class Key>
 TERSOR_INLINE std::uint32_t keep_of_lanes(Lanes<Key> keys, int n) noexcept {
-  return bits_greater(beaten_times<kGroup, 1>(keys), splat(static_cast<Key>(kGroup / 2 - 1 - n)));
+  constexpr int kLeftOut = kGroup / 2 - 1;
+  return bits_greater(beaten_times<kGroup, 1>(keys), splat(static_cast<Key>(kLeftOut - n)));
 }
-
-constexpr std::int64_t kPrefetchBytes = 2048;
 
 template <int kGroup, class Storage>
 void keep_small_groups(const typename Storage::Bits* w, std::uint8_t* bits, std::int64_t cols, int n) noexcept {
   using Order = Magnitude<Storage>;
-  struct Groups {
+  struct KeepLanes {
     const typename Storage::Bits* w;
     int n;
     TERSOR_INLINE std::uint32_t operator()(std::int64_t i, Full) const noexcept {
-      prefetch(reinterpret_cast<const char*>(w + i) + kPrefetchBytes);
+      prefetch_ahead(w + i);  // bits of 2:4 in bfloat16 4096 x 11008: 4.6 ms against 5.8 (Zen 3)
       return keep_of_lanes<kGroup>(Order::key_of(load(w + i)), n);
     }
     TERSOR_INLINE std::uint32_t operator()(std::int64_t i, Partial lanes) const noexcept {
       return keep_of_lanes<kGroup>(fill_absent(Order::key_of(load(w + i, lanes)), lanes, typename Order::Key{kAbsent}), n);
     }
   };
-  map_bits(bits, cols, Groups{w, n});
+  map_bits(bits, cols, KeepLanes{w, n});
 }
 
 // --- groups of any size: 16 groups side by side ---------------------------------------------------------------------------

@@ -16,8 +16,8 @@ struct Itself {
   static TERSOR_INLINE Lanes<Key> key_of(Lanes<Key> key) noexcept { return key; }
 };
 
-// What 16 keys add to the counts. Most lie beyond the bracket, and all of a group mostly do: these are counted lane by lane, and
-// what else there is to know costs nothing.
+// What 16 keys add to the counts. Those beyond the bracket are counted lane by lane. In large arrays, whose brackets are narrow,
+// these are mostly all 16, and what else there is to know costs nothing.
 template <class Key>
 struct Tally {
   Lanes<Key> below_low, above_high;  // true lanes are -1, so these count down
@@ -28,8 +28,7 @@ struct Tally {
     const auto below = less(keys, low), above = greater(keys, high);
     below_low = below_low + below;
     above_high = above_high + above;
-    if (all_of(below | above)) [[likely]]
-      return;
+    if (all_of(below | above)) return;
     take(keys, low, high, 0xffff);
   }
   TERSOR_INLINE void take(Lanes<Key> keys, Lanes<Key> low, Lanes<Key> high, std::uint32_t present) noexcept {

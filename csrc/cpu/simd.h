@@ -288,7 +288,8 @@ TERSOR_INLINE T reduce_max(Lanes<T, N> lanes) noexcept {
 }  // namespace tersor::cpu::TERSOR_LEVEL
 
 // The level's header defines, in the same namespace:
-//   mul_add(a, b, c)            a * b + c rounded once                                    F32, F64
+//   mul_add(a, b, c)            a * b + c rounded once                                    F32, F64; where registers have 32 bytes,
+//                                                                                         one of them too
 //   round_half_even(a)          to an integral value, sign of zero kept                   F32, F64
 //   promote<T>(I8)              sign-extends                                              I16, I32, I64
 //   demote(a)                   keeps the low 8 bits of values within int8                I16, I32, I64 -> I8

@@ -36,7 +36,7 @@ struct RowBits {
   }
 };
 
-// Calls body(row, its items, its bits, scratch of as many bytes as are asked for).
+// Calls body(row, its items, with the stride to the next row's, its bits, scratch of as many bytes as are asked for).
 template <class Body>
 void for_each_row(const View& view, Access access, std::int64_t scratch_bytes, Body body) {
   const std::int64_t cols = view.shape[view.ndim - 1], bit_bytes = std::max<std::int64_t>(ceil_div(cols, 512), 1) * 64;
@@ -44,7 +44,8 @@ void for_each_row(const View& view, Access access, std::int64_t scratch_bytes, B
     const Scratch scratch(static_cast<std::size_t>(bit_bytes + scratch_bytes));
     const RowBits bits{reinterpret_cast<std::uint64_t*>(scratch.data()), cols};
     for (std::int64_t r = 0; r < block.extent.rows; ++r)
-      body(block.first_row + r, block.operands[0].row<std::byte>(r), bits, scratch.data() + bit_bytes);
+      body(block.first_row + r, cpu::Rows{block.operands[0].row<std::byte>(r), block.operands[0].stride_bytes}, bits,
+           scratch.data() + bit_bytes);
   });
 }
 
@@ -68,7 +69,7 @@ struct Pattern {
 };
 
 // keep(row, bits) turns the bits of non-zeros into those of stored entries and writes which these are; it returns the first column
-// of a group with too many non-zeros, or kNoColumn. Values that go past the caches are put together in L1 first.
+// of a group with too many non-zeros, or kNoColumn. Values that go past the caches are put together in scratch first.
 template <class Keep>
 void compress_rows(const View& w, Pattern pattern, const View& values, Keep keep) {
   const cpu::CompressKernels& kernels = cpu::compress_kernels();
@@ -76,13 +77,13 @@ void compress_rows(const View& w, Pattern pattern, const View& values, Keep keep
   const Store store = store_for(w, values);
   const std::int64_t scratch_bytes = store == Store::kStreaming ? stored_bytes : 0;
   FirstWrong wrong;
-  for_each_row(w, Access::kRead, scratch_bytes, [&](std::int64_t row, std::byte* items, const RowBits& bits, std::byte* scratch) {
+  for_each_row(w, Access::kRead, scratch_bytes, [&](std::int64_t row, cpu::Rows items, const RowBits& bits, std::byte* scratch) {
     if (bits.word_count() > 0) bits.words[bits.word_count() - 1] = 0;
-    mark_nonzeros(w.dtype, items, cols, bits.bytes());
+    mark_nonzeros(w.dtype, items.data, cols, bits.bytes());
     if (const std::int64_t overfull = keep(row, bits); overfull != kNoColumn) return wrong.find(row * cols + overfull);
     std::byte* const place = values.data + row * stored_bytes;
     std::byte* const put = store == Store::kStreaming ? scratch : place;
-    kernels.compress[w.dtype]({items, 0}, {bits.bytes(), 0}, {1, cols}, put, stored);
+    kernels.compress[w.dtype](items, {bits.bytes(), 0}, {1, cols}, put, stored);
     if (put != place) kernels.copy(put, place, stored_bytes, store);
   });
   if (wrong.place() == FirstWrong::kNone) return;
@@ -100,11 +101,11 @@ void decompress_rows(const View& values, const View& which, const View& out, Rea
   const std::int64_t stored = values.shape[values.ndim - 1], item_bytes = item_size(out.dtype);
   const Store store = store_for(values, out);
   FirstWrong wrong;
-  for_each_row(out, Access::kWrite, 0, [&](std::int64_t row, std::byte* items, const RowBits& bits, std::byte*) {
+  for_each_row(out, Access::kWrite, 0, [&](std::int64_t row, cpu::Rows items, const RowBits& bits, std::byte*) {
     if (bits.word_count() > 0) bits.words[bits.word_count() - 1] = 0;
     if (!read(row, bits)) return wrong.find(row);
     const std::int64_t first = row * stored;
-    expand(values.data + first * item_bytes, values.size() - first, {bits.bytes(), 0}, {items, 0}, {1, bits.cols}, store);
+    expand(values.data + first * item_bytes, values.size() - first, {bits.bytes(), 0}, items, {1, bits.cols}, store);
   });
   if (wrong.place() != FirstWrong::kNone)
     throw ValueError(std::string(which.name) + " does not say for row " + std::to_string(wrong.place()) +

@@ -21,7 +21,7 @@ namespace tersor {
 
 using Bracket = cpu::SelectKernels::Bracket;
 
-inline constexpr std::int64_t kStretch = 4096;  // columns at a time, so that what is computed and collected passes through L1
+inline constexpr std::int64_t kStretch = 4096;  // columns at a time, so that what is computed passes through L1
 
 inline Bracket& bracket_of(DType dtype, KeyOrder order) {
   const cpu::SelectKernels& kernels = cpu::select_kernels();
@@ -301,15 +301,16 @@ class RankingSource final : public Source<Key> {
     alignas(64) std::byte items[2][kStretch * 8], scratch[kStretch * sizeof(Key)];
     std::size_t view = 0;
     for (std::int64_t i = 0; i < count;) {
-      while (index(first + i) >= ends_[view]) ++view;
+      std::int64_t element = index(first + i), fetched = 0;
+      while (element >= ends_[view]) ++view;
       const LoopPlan& plan = plans_[view];
       const std::byte* from[2][kFetchedAtOnce];
-      std::int64_t fetched = 0;
-      for (; fetched < kFetchedAtOnce && i + fetched < count && index(first + i + fetched) < ends_[view]; ++fetched)
-        for (int k = 0; k < plan.operand_count; ++k) {
-          from[k][fetched] = item_at(plan, k, index(first + i + fetched) - start_of(view));
-          __builtin_prefetch(from[k][fetched]);
-        }
+      do {
+        for (int k = 0; k < plan.operand_count; ++k)
+          __builtin_prefetch(from[k][fetched] = item_at(plan, k, element - start_of(view)));
+        if (++fetched == kFetchedAtOnce || i + fetched == count) break;
+        element = index(first + i + fetched);
+      } while (element < ends_[view]);
       for (int k = 0; k < plan.operand_count; ++k)
         collect_items(items[k] + i * plan.operands[k].item_bytes, from[k], fetched, plan.operands[k].item_bytes);
       i += fetched;

@@ -1,6 +1,7 @@
 #include "ops/loop.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "core/integers.h"
 #include "core/memory.h"
@@ -18,11 +19,12 @@ constexpr std::int64_t kLeastChunkBytes = 256 << 10;
 constexpr std::int64_t kMostChunkBytes = 1 << 20;
 constexpr std::int64_t kMostChunkBytesOfRows = 4 << 20;  // kernels that overlap one row with the next want several
 constexpr std::int64_t kWantedChunks = 16;
-constexpr std::int64_t kStageBytes = 512 << 10;        // scratch for the rows of all operands: about L2
-constexpr std::int64_t kMostStageBytes = 1 << 20;      // what a thread keeps (core/memory.h)
+constexpr std::int64_t kStageBytes = 512 << 10;  // scratch for the rows of all operands: about L2
+constexpr std::int64_t kMostStageBytes = static_cast<std::int64_t>(kKeptScratchBytes);
 constexpr std::int64_t kStageCols = 32 * kColumnUnit;  // where rows may be cut
 constexpr std::int64_t kLineBytes = 64;
-constexpr std::int64_t kItemsAhead = 16;  // where they lie a page apart or more, which no hardware prefetcher foresees
+constexpr std::int64_t kItemsAhead = 16;        // asked for before their turn, where they lie
+constexpr std::int64_t kLeastBytesApart = 512;  // so far apart that the processor's own prefetching does not see them coming
 
 std::int64_t chunk_bytes_for(std::int64_t total_bytes, Split split) noexcept {
   if (split == Split::kColumnsInL2) return kLeastChunkBytes;
@@ -85,11 +87,13 @@ struct Stage {
     if (rows_are_closer(row_stride_bytes, item_stride_bytes)) {
       const std::int64_t rows_per_line =
           std::max<std::int64_t>(1, kLineBytes / std::max<std::int64_t>(1, std::abs(row_stride_bytes)));
+      const std::int64_t fetched = std::abs(item_stride_bytes) >= kLeastBytesApart ? items - kItemsAhead : 0;
       for (std::int64_t i = 0; i < items; ++i) {
-        // Not in a function of its own: GCC takes one that only fetches ahead for one without effect.
-        const std::byte* const ahead = data + std::min(i + kItemsAhead, items - 1) * item_stride_bytes;
-        for (std::int64_t r = 0; r < rows - 1; r += rows_per_line) __builtin_prefetch(ahead + r * row_stride_bytes);
-        __builtin_prefetch(ahead + (rows - 1) * row_stride_bytes);
+        if (i < fetched) {  // not in a function of its own: GCC takes one that only fetches ahead for one without effect
+          const std::byte* const ahead = data + (i + kItemsAhead) * item_stride_bytes;
+          for (std::int64_t r = 0; r < rows - 1; r += rows_per_line) __builtin_prefetch(ahead + r * row_stride_bytes);
+          __builtin_prefetch(ahead + (rows - 1) * row_stride_bytes);
+        }
         copy(scratch + i * item_bytes, scratch_row_bytes(), data + i * item_stride_bytes, row_stride_bytes, rows);
       }
     } else {

@@ -16,8 +16,10 @@ namespace tersor {
 
 namespace {
 
-constexpr std::int64_t kPiece = 64;  // rows of the weight whose sums wait to be written
-// Of the weight for each thread at a time.
+// Rows of x that share one read of the weight, and rows of the weight whose sums wait to be written.
+constexpr std::int64_t kBlock = 16;
+constexpr std::int64_t kPiece = 64;
+// Of the weight for each thread at a time, less the more rows of x there are: chunks are to take about as long.
 constexpr std::int64_t kChunkBytes = 256 << 10;
 constexpr std::int64_t kLeastChunkBytes = 32 << 10;
 
@@ -97,48 +99,56 @@ void for_rows(const BitmaskViews& w, std::int64_t batch, Body body) {
 
 // --- the product -----------------------------------------------------------------------------------------------------------------
 
-// Some rows of x in the dtype of arithmetic, packed as the kernel wants them: 1, 2, 4 and so on.
-class Panel {
+// A block of rows of x in the dtype of arithmetic, in panels of 1, 2, 4 rows and so on, up to as many as the kernel takes.
+class Panels {
  public:
-  Panel(const View& x, DType weight)
-      : x_(x), pack_(kernel_for(x.dtype, weight)), cols_(x.shape[x.ndim - 1]), math_bytes_(item_size(arithmetic_dtype(weight))) {
-    packed_bytes_ = width_for(std::min<std::int64_t>(cpu::kMatmulWidth, x_.rows())) * cpu::matmul_padded(cols_) * math_bytes_;
+  Panels(const View& x, DType weight)
+      : x_(x),
+        pack_(kernel_for(x.dtype, weight)),
+        most_(cpu::matmul_kernels().width),
+        cols_(x.shape[x.ndim - 1]),
+        math_bytes_(item_size(arithmetic_dtype(weight))) {
+    const std::int64_t rows = std::min(kBlock, x_.rows());
+    panel_bytes_ = (rows > most_ ? kBlock : width_for(rows)) * row_bytes();
   }
-  // Room for the rows, and for one whose items are not adjacent.
+  // Room for the panels, and for a row whose items are not adjacent.
   std::size_t scratch_bytes() const noexcept {
-    return static_cast<std::size_t>(packed_bytes_ + (x_.is_dense() ? 0 : x_.dense_bytes()));
+    return static_cast<std::size_t>(panel_bytes_ + (x_.is_dense() ? 0 : x_.dense_bytes()));
   }
 
   void fill(std::byte* scratch, std::int64_t first, std::int64_t count) noexcept {
     data_ = scratch;
-    first_ = first;
     count_ = count;
-    for (int place = 0; place < width(); ++place) {
-      const std::int64_t row = first + std::min<std::int64_t>(place, count - 1);  // one that is not full repeats the last row
-      pack_(x_.is_dense() ? x_.at(row, 0) : gathered(row), cols_, width(), place, data_);
-    }
+    for (std::int64_t b = 0; b < count; b += most_)
+      for (int place = 0; place < width(b); ++place) {
+        const std::int64_t row = first + std::min(b + place, count - 1);  // a panel that is not full repeats the last row
+        pack_(x_.is_dense() ? x_.at(row, 0) : gathered(row), cols_, width(b), place, data_ + b * row_bytes());
+      }
   }
-  std::int64_t first() const noexcept { return first_; }
   std::int64_t count() const noexcept { return count_; }
-  int width() const noexcept { return width_for(count_); }
-  const std::byte* data() const noexcept { return data_; }
+  std::int64_t most() const noexcept { return most_; }
+  int width(std::int64_t b) const noexcept { return width_for(count_ - b); }
+  const std::byte* panel(std::int64_t b) const noexcept { return data_ + b * row_bytes(); }
 
  private:
-  static int width_for(std::int64_t rows) noexcept { return static_cast<int>(std::bit_ceil(static_cast<std::uint64_t>(rows))); }
+  int width_for(std::int64_t rows) const noexcept {
+    return static_cast<int>(std::min(most_, static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(rows)))));
+  }
   static cpu::MatmulKernels::PackRow& kernel_for(DType x, DType weight) {
     const cpu::MatmulKernels& kernels = cpu::matmul_kernels();
     return x == DType::kFloat32 && weight == DType::kFloat64 ? kernels.pack_row_float64 : kernels.pack_row[x];
   }
+  std::int64_t row_bytes() const noexcept { return cpu::matmul_padded(cols_) * math_bytes_; }
   const std::byte* gathered(std::int64_t row) const noexcept {
-    x_.gather(row, data_ + packed_bytes_);
-    return data_ + packed_bytes_;
+    x_.gather(row, data_ + panel_bytes_);
+    return data_ + panel_bytes_;
   }
 
   LastAxis x_;
   cpu::MatmulKernels::PackRow& pack_;
-  std::int64_t cols_, math_bytes_, packed_bytes_;
+  std::int64_t most_, cols_, math_bytes_, panel_bytes_;
   std::byte* data_ = nullptr;
-  std::int64_t first_ = 0, count_ = 0;
+  std::int64_t count_ = 0;
 };
 
 // Sums become entries of y, whose last axis runs along the rows of the weight.
@@ -166,18 +176,21 @@ class Writer {
   std::int64_t math_bytes_;
 };
 
-// Some rows of the weight times a panel of x.
-void multiply_piece(const BitmaskViews& w, std::int64_t first, std::int64_t last, const Panel& x, const Writer& y,
-                    FirstWrong& wrong) {
+// Some rows of the weight times a block of x, whose rows number from first_x.
+void multiply_piece(const BitmaskViews& w, std::int64_t first, std::int64_t last, const Panels& x, std::int64_t first_x,
+                    const Writer& y, FirstWrong& wrong) {
   std::int64_t starts[kPiece + 1];
   for (std::int64_t row = first; row <= last; ++row) starts[row - first] = w.start_of(row);
+  auto& multiply = cpu::matmul_kernels().multiply_bitmask[w.values.dtype];
   const std::int64_t rows = last - first;
   const cpu::BitmaskRows weight{w.values.data, w.values.size(), starts, {w.bits.data + first * w.row_bytes(), w.row_bytes()}};
   alignas(64) std::byte sums[kPiece * cpu::kMatmulWidth * sizeof(double)];
-  const std::int64_t row =
-      cpu::matmul_kernels().multiply_bitmask[w.values.dtype](weight, {rows, w.cols}, x.data(), x.width(), sums);
-  if (row >= 0) wrong.find(first + row);
-  for (std::int64_t i = 0; i < x.count(); ++i) y.write(x.first() + i, first, sums + i * rows * y.math_bytes(), rows);
+  for (std::int64_t b = 0; b < x.count(); b += x.most()) {
+    const std::int64_t row = multiply(weight, {rows, w.cols}, x.panel(b), x.width(b), sums);
+    if (row >= 0) wrong.find(first + row);
+    for (std::int64_t i = 0; i < std::min(x.most(), x.count() - b); ++i)
+      y.write(first_x + b + i, first, sums + i * rows * y.math_bytes(), rows);
+  }
 }
 
 }  // namespace
@@ -187,15 +200,16 @@ void matmul_bitmask(const View& x, const BitmaskViews& w, const View& y) {
   require_ordered(w);
   if (y.size() == 0) return;
   const DefaultFloatEnvironment environment;  // rows of x are widened on the caller's thread
-  Panel panel(x, w.values.dtype);
+  Panels panels(x, w.values.dtype);
   const Writer writer(y, w.values.dtype);
-  const Scratch scratch(panel.scratch_bytes());
+  const Scratch scratch(panels.scratch_bytes());
   FirstWrong wrong;
   const std::int64_t batch = LastAxis(x).rows();
-  for (std::int64_t begin = 0; begin < batch; begin += cpu::kMatmulWidth) {
-    panel.fill(scratch.data(), begin, std::min<std::int64_t>(cpu::kMatmulWidth, batch - begin));
-    for_rows(w, panel.count(), [&](std::int64_t first, std::int64_t last) {
-      for (; first < last; first += kPiece) multiply_piece(w, first, std::min(last, first + kPiece), panel, writer, wrong);
+  for (std::int64_t begin = 0; begin < batch; begin += kBlock) {
+    const std::int64_t count = std::min(kBlock, batch - begin);
+    panels.fill(scratch.data(), begin, count);
+    for_rows(w, count, [&](std::int64_t first, std::int64_t last) {
+      for (; first < last; first += kPiece) multiply_piece(w, first, std::min(last, first + kPiece), panels, begin, writer, wrong);
     });
     require_no_wrong_row(w, wrong);
   }

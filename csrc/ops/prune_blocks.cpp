@@ -21,10 +21,10 @@ namespace tersor {
 
 namespace {
 
-// Magnitudes are ordered like their bits, and NaN lies above all of them.
+// Of magnitudes, whose sign is clear: they are ordered like their bits, and NaN lies above all of them.
 double larger(double a, double b) noexcept { return std::bit_cast<std::int64_t>(a) < std::bit_cast<std::int64_t>(b) ? b : a; }
 
-double sum(double a, double b) noexcept { return a + b; }
+double added(double a, double b) noexcept { return a + b; }
 
 // Joins `count` columns, four at a time, so that none waits for the one before.
 template <double (&join)(double, double)>
@@ -86,7 +86,7 @@ class Blocks {
       if (norm == BlockNorm::kMax)
         join_columns<larger>(columns, norms_of_group);
       else
-        join_columns<sum>(columns, norms_of_group);
+        join_columns<added>(columns, norms_of_group);
     });
     return norms;
   }
@@ -111,9 +111,11 @@ class Blocks {
 
   // Narrow blocks by one store, which may go beyond: the next block overwrites what it finds.
   static void fill_block(std::byte* bytes, std::int64_t width, bool kept) noexcept {
-    if (width > kAhead) return void(std::fill_n(bytes, width, std::byte{kept}));
     const std::uint64_t all = kept ? 0x0101010101010101 : 0;
-    std::memcpy(bytes, &all, kAhead);
+    if (width > kAhead)
+      std::fill_n(bytes, width, std::byte{kept});
+    else
+      std::memcpy(bytes, &all, kAhead);
   }
 
   template <double (&join)(double, double)>

@@ -15,17 +15,19 @@ inline constexpr std::int64_t kFew = 64;  // so few that they are collected whol
 // How a source of so many keys is sampled. Work goes to the sample and to what lies within its bracket, of which there is
 // size * deviations / sqrt(sample).
 struct Sampling {
-  double share;        // the sample is (share * size) ** (2 / 3) keys, which balances the two
+  double scale;        // the sample is (scale * size) ** (2 / 3) keys, which balances the two
   double deviations;   // of the sample's rank that the bracket reaches to either side
   double margin;       // ranks that it reaches further, which matter where the sample is small
   std::int64_t least;  // keys
+  double slack;        // room for so many times what is expected within
 };
-// Within the caches a key that is sampled costs twenty times what it costs to pass over one, and a miss, one time in thirty, costs
-// little: a second look.
-inline constexpr Sampling kOfFew{0.13, 2.2, 1, 48};
+// Within the caches a key that is sampled costs twenty times what it costs to pass over one, and a miss, one time in sixty, costs
+// little: a second look. The width of a bracket between two of 48 keys varies by a fifth.
+inline constexpr Sampling kInCache{0.13, 2.2, 1, 48, 2};
 // A miss, one time in a thousand, costs another read of the array. What lies within takes memory.
-inline constexpr Sampling kOfMany{2.4, 3.3, 4, 48};
-inline constexpr std::int64_t kMany = 1 << 17;
+inline constexpr Sampling kInMemory{2.4, 3.3, 4, 48, 1.25};
+inline constexpr std::int64_t kLeastInMemory = 1 << 17;  // keys
+static_assert(kInCache.least <= kFew && kInMemory.least <= kFew, "a sample is smaller than what it is of");
 
 template <class Key>
 class Selector {
@@ -38,7 +40,7 @@ class Selector {
     if (size_ <= kFew) return among_few();
     for (int attempt = 0;; ++attempt) {
       const Interval bracket = attempt < kSampledAttempts ? sampled(attempt) : halved();
-      if (const auto found = try_bracket(bracket)) return *found;
+      if (const auto found = try_bracket(bracket, capacity(std::min(attempt, kSampledAttempts - 1)))) return *found;
     }
   }
 
@@ -51,16 +53,18 @@ class Selector {
   static constexpr int kSampledAttempts = 2;
 
   double share() const noexcept { return static_cast<double>(rank_) / static_cast<double>(size_); }
-  const Sampling& sampling() const noexcept { return size_ < kMany ? kOfFew : kOfMany; }
+  const Sampling& sampling() const noexcept { return size_ < kLeastInMemory ? kInCache : kInMemory; }
 
   std::int64_t sample_size() const noexcept {
-    const auto balanced = static_cast<std::int64_t>(std::pow(sampling().share * static_cast<double>(size_), 2.0 / 3));
+    const auto balanced = static_cast<std::int64_t>(std::pow(sampling().scale * static_cast<double>(size_), 2.0 / 3));
     return std::max(balanced, sampling().least);
   }
-  std::int64_t capacity() const noexcept {
+  // Each look reaches further than the one before.
+  std::int64_t capacity(int attempt) const noexcept {
     const auto sample = static_cast<double>(sample_size());
-    const double reach = sampling().deviations * std::sqrt(sample) / 2 + sampling().margin;
-    return static_cast<std::int64_t>(1.25 * 2 * reach / sample * static_cast<double>(size_)) + kFew;
+    const double reach = sampling().deviations * (attempt + 1) * std::sqrt(sample) / 2 + sampling().margin;
+    const double share_within = std::min(1.0, sampling().slack * 2 * reach / sample);
+    return static_cast<std::int64_t>(share_within * static_cast<double>(size_)) + kFew;
   }
 
   Interval sampled(int attempt) const {
@@ -85,8 +89,8 @@ class Selector {
   }
 
   // The rank's key, where the counts tell it, or else what is left of the keys it may have.
-  std::unique_ptr<Selection> try_bracket(Interval bracket) {
-    Collected<Key> collected(capacity(), stretches_ != nullptr);
+  std::unique_ptr<Selection> try_bracket(Interval bracket, std::int64_t capacity) {
+    Collected<Key> collected(capacity, stretches_ != nullptr);
     const cpu::BracketCounts counts = source_.scan(bracket.low, bracket.high, &collected);
     const std::int64_t below_high = counts.up_to_low + counts.within, up_to_high = size_ - counts.above_high;
     const auto selection = [](Key key, std::int64_t below, std::int64_t up_to) {

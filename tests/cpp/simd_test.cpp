@@ -239,7 +239,7 @@ void test_memory(const GuardedPage& guarded) {
     T got[kLanes];
     to_array(load(static_cast<const T*>(end), Partial{count}), got);
     for (int k = 0; k < kLanes; ++k) read.same(got[k], k < count ? source[k] : T(0), count);
-    if constexpr (sizeof(T) >= 4) {  // only arithmetic types have lanes to fill
+    if constexpr (sizeof(T) >= 2) {  // bytes have no lanes to fill
       T fill[kLanes];
       to_array(fill_absent(load(source), Partial{count}, T(99)), fill);
       for (int k = 0; k < kLanes; ++k) filled.same(fill[k], k < count ? source[k] : T(99), count);
