@@ -110,15 +110,16 @@ TERSOR_INLINE void rank_groups(Groups<Key>& groups, int n, int m) noexcept {
 
 template <class Storage>
 void keep_groups(const typename Storage::Bits* w, std::uint8_t* bits, std::int64_t cols, int n, int m) noexcept {
-  using Key = typename Magnitude<Storage>::Key;
+  using Order = Magnitude<Storage>;
+  using Key = typename Order::Key;
   Groups<Key> groups;
+  alignas(64) Key keys[kMostGroup * kLanes];  // as the entries lie in memory
   for (std::int64_t begin = 0; begin < cols; begin += kLanes * m) {
     const std::int64_t count = cols - begin < kLanes * m ? cols - begin : kLanes * m;
-    for (int group = 0, i = 0; group < kLanes; ++group)
-      for (int place = 0; place < m; ++place, ++i) {
-        const auto key = static_cast<Key>(i < count ? w[begin + i] & kMagnitudeMask<typename Storage::Bits> : 0);
-        groups.keys[place][group] = i >= count ? Key{kAbsent} : key < kNanKey<Storage> ? key : kNanKey<Storage>;
-      }
+    map_few(keys, 0, count, [=](std::int64_t i, auto lanes) TERSOR_LAMBDA { return Order::key_of(load(w + begin + i, lanes)); });
+    for (std::int64_t i = count; i < kLanes * m; ++i) keys[i] = kAbsent;
+    for (int group = 0; group < kLanes; ++group)
+      for (int place = 0; place < m; ++place) groups.keys[place][group] = keys[group * m + place];
     rank_groups(groups, n, m);
     map_bits(bits + begin / 8, count, [&](std::int64_t i, auto) TERSOR_LAMBDA { return bits_of(load(groups.kept + i)); });
   }
