@@ -232,7 +232,7 @@ struct InformationKernels {
   ByFloat<FindSlots> find_slots;
 };
 
-// Rows of x go through a product up to so many at a time, at a level or other, and rows of the weight side by side.
+// The most rows of x that go through a product at a time at any level, and the most rows of the weight side by side.
 inline constexpr int kMatmulWidth = 16;
 inline constexpr int kMatmulRows = 8;
 // Columns whose products a lane adds up before they join the row's sum.

@@ -9,6 +9,18 @@ namespace tersor::cpu::TERSOR_LEVEL {
 
 inline constexpr int kUnroll = 4;
 
+// Counts that lanes of a comparison's width can hold, and what lanes of such counts add up to.
+template <class Count>
+inline constexpr std::int64_t kMostCounts = sizeof(Count) == 1 ? 127 : 32767;
+template <class Count>
+TERSOR_INLINE std::int64_t total_of(Lanes<Count> counts) noexcept {
+  alignas(64) Count lanes[kLanes];
+  store(lanes, counts);
+  std::int64_t total = 0;
+  for (const Count lane : lanes) total += lane;
+  return total;
+}
+
 // How far ahead of use lines are asked for, into L2, where the processor's own prefetching falls behind: it stops at the end of a
 // page, and follows a few streams only. Measured where it is used.
 inline constexpr std::int64_t kPrefetchBytes = 2048;

@@ -92,18 +92,13 @@ TERSOR_INLINE MaskOf<Bits> nonzero_lanes(Lanes<Bits> bits) noexcept {
 template <class Bits>
 std::int64_t count_nonzero_row(const Bits* from, std::int64_t cols) noexcept {
   using Count = SignedOf<Bits>;
-  constexpr std::int64_t kMostSteps = sizeof(Bits) == 1 ? 127 : 32767;
   const auto zero = splat<Count>(0);
   std::int64_t total = 0, i = 0;
   while (i + kUnroll * kLanes <= cols) {
     Lanes<Count> counts[kUnroll] = {zero, zero, zero, zero};  // independent, so that loads and not additions bound the loop
-    for (std::int64_t step = 0; step < kMostSteps && i + kUnroll * kLanes <= cols; ++step, i += kUnroll * kLanes)
+    for (std::int64_t step = 0; step < kMostCounts<Count> && i + kUnroll * kLanes <= cols; ++step, i += kUnroll * kLanes)
       for (int k = 0; k < kUnroll; ++k) counts[k] = counts[k] - nonzero_lanes(load(from + i + k * kLanes));
-    for (const auto& count : counts) {
-      alignas(64) Count lanes[kLanes];
-      store(lanes, count);
-      for (const Count lane : lanes) total += lane;
-    }
+    for (const auto& count : counts) total += total_of(count);
   }
   for (; i < cols; i += kLanes) {
     const Partial rest{static_cast<int>(cols - i < kLanes ? cols - i : kLanes)};

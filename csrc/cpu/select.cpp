@@ -20,14 +20,14 @@ struct Itself {
 // these are mostly all 16, and what else there is to know costs nothing.
 template <class Key>
 struct Tally {
-  Lanes<Key> below_low, above_high;  // true lanes are -1, so these count down
+  Lanes<Key> below_low, above_high;
   std::int64_t at_low = 0;
   Key* within;
 
   TERSOR_INLINE void add(Lanes<Key> keys, Lanes<Key> low, Lanes<Key> high) noexcept {
     const auto below = less(keys, low), above = greater(keys, high);
-    below_low = below_low + below;
-    above_high = above_high + above;
+    below_low = below_low - below;  // true lanes are -1
+    above_high = above_high - above;
     if (all_of(below | above)) return;
     take(keys, low, high, 0xffff);
   }
@@ -37,20 +37,10 @@ struct Tally {
   }
 };
 
-template <class Key>
-TERSOR_INLINE std::int64_t total_of(Lanes<Key> counts) noexcept {
-  alignas(64) Key lanes[kLanes];
-  store(lanes, counts);
-  std::int64_t total = 0;
-  for (const Key lane : lanes) total -= lane;
-  return total;
-}
-
 template <class Order>
 BracketCounts bracket(const std::byte* w, std::int64_t cols, std::int64_t low_key, std::int64_t high_key,
                       std::byte* collected) noexcept {
   using Key = typename Order::Key;
-  constexpr std::int64_t kMostSteps = 32767;  // of a count in 16 bits
   const auto* from = reinterpret_cast<const typename Order::Bits*>(w);
   const auto low = splat(static_cast<Key>(low_key)), high = splat(static_cast<Key>(high_key)), zero = splat(Key{0});
   auto* const begin = reinterpret_cast<Key*>(collected);
@@ -58,7 +48,7 @@ BracketCounts bracket(const std::byte* w, std::int64_t cols, std::int64_t low_ke
   std::int64_t below_low = 0, above_high = 0, i = 0;
   while (i + kLanes <= cols) {
     tally.below_low = tally.above_high = zero;
-    for (std::int64_t step = 0; step < kMostSteps && i + kLanes <= cols; ++step, i += kLanes)
+    for (std::int64_t step = 0; step < kMostCounts<Key> && i + kLanes <= cols; ++step, i += kLanes)
       tally.add(Order::key_of(load(from + i)), low, high);
     below_low += total_of(tally.below_low);
     above_high += total_of(tally.above_high);

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/integers.h"
+
 namespace tersor {
 
 template <std::size_t kBytes>
@@ -20,6 +22,13 @@ inline void copy_strided(std::byte* to, std::int64_t to_stride, const std::byte*
     case 4: return copy_items<4>(to, to_stride, from, from_stride, count);
     default: return copy_items<8>(to, to_stride, from, from_stride, count);
   }
+}
+
+// From one row of items in scratch to the next: whole cache lines, an odd number of them, as rows a power of two of bytes apart
+// would share a few sets of the caches.
+constexpr std::int64_t scratch_row_bytes(std::int64_t row_bytes) noexcept {
+  constexpr std::int64_t kLineBytes = 64;
+  return (ceil_div(row_bytes, kLineBytes) | 1) * kLineBytes;
 }
 
 // Items from anywhere, side by side.

@@ -77,9 +77,6 @@ void each_box(const GridAxes& axes, int axis, std::int64_t begin, std::int64_t e
   if (begin < end) within(begin, end);
 }
 
-// Rows of a power of two of bytes would all lie in the same few sets of the cache.
-constexpr std::int64_t kRowPaddingBytes = 64;
-
 }  // namespace
 
 void GridAxes::add(std::int64_t length, std::int64_t step_bytes) noexcept {
@@ -104,7 +101,7 @@ bool Grid::is_dense() const noexcept {
 }
 
 std::int64_t Grid::scratch_bytes(std::int64_t row_count, std::int64_t col_count) const noexcept {
-  return is_dense() ? 0 : row_count * (col_count * item_bytes + kRowPaddingBytes);
+  return is_dense() ? 0 : row_count * scratch_row_bytes(col_count * item_bytes);
 }
 
 cpu::ConstRows Grid::read(std::int64_t first_row, std::int64_t row_count, std::int64_t first_col, std::int64_t col_count,
@@ -113,7 +110,7 @@ cpu::ConstRows Grid::read(std::int64_t first_row, std::int64_t row_count, std::i
     const std::int64_t row_stride = rows.count ? rows.stride_bytes[0] : 0;
     return {data + first_row * row_stride + first_col * item_bytes, row_stride};
   }
-  const std::int64_t row_bytes = col_count * item_bytes + kRowPaddingBytes;
+  const std::int64_t row_bytes = scratch_row_bytes(col_count * item_bytes);
   Copy start;
   start.from = data;
   start.to = scratch;

@@ -63,11 +63,6 @@ struct Run {
   std::int64_t row_stride_bytes[kMaxOperands];
 };
 
-// The rows of scratch lie whole cache lines apart, an odd number of them: at a power of two they would share a few sets of L1.
-constexpr std::int64_t scratch_row_bytes(std::int64_t items, std::int64_t item_bytes) noexcept {
-  return (ceil_div(items * item_bytes, kLineBytes) | 1) * kLineBytes;
-}
-
 bool rows_are_closer(std::int64_t row_stride_bytes, std::int64_t item_stride_bytes) noexcept {
   return std::abs(row_stride_bytes) < std::abs(item_stride_bytes);
 }
@@ -75,11 +70,9 @@ bool rows_are_closer(std::int64_t row_stride_bytes, std::int64_t item_stride_byt
 // The rows of one operand that scratch stands in for, and back again.
 struct Stage {
   std::byte* scratch;
-  std::int64_t items, item_bytes;
+  std::int64_t scratch_stride_bytes, items, item_bytes;
   std::byte* data;
   std::int64_t item_stride_bytes, row_stride_bytes;
-
-  std::int64_t scratch_row_bytes() const noexcept { return tersor::scratch_row_bytes(items, item_bytes); }
 
   // The inner loop runs along the axis whose neighbours are closer in the array, so that each cache line is fetched once.
   template <class Copy>
@@ -94,11 +87,11 @@ struct Stage {
           for (std::int64_t r = 0; r < rows - 1; r += rows_per_line) __builtin_prefetch(ahead + r * row_stride_bytes);
           __builtin_prefetch(ahead + (rows - 1) * row_stride_bytes);
         }
-        copy(scratch + i * item_bytes, scratch_row_bytes(), data + i * item_stride_bytes, row_stride_bytes, rows);
+        copy(scratch + i * item_bytes, scratch_stride_bytes, data + i * item_stride_bytes, row_stride_bytes, rows);
       }
     } else {
       for (std::int64_t r = 0; r < rows; ++r)
-        copy(scratch + r * scratch_row_bytes(), item_bytes, data + r * row_stride_bytes, item_stride_bytes, items);
+        copy(scratch + r * scratch_stride_bytes, item_bytes, data + r * row_stride_bytes, item_stride_bytes, items);
     }
   }
   void gather(std::int64_t rows) const {
@@ -163,27 +156,25 @@ class Runner {
   bool is_staged(int k) const noexcept { return !plan_.operands[k].has_dense_rows(); }
 
   std::int64_t stage_row_bytes(int k, std::int64_t cols) const noexcept {
-    return scratch_row_bytes(items_for(plan_.operands[k].columns, cols), plan_.operands[k].item_bytes);
+    return is_staged(k) ? scratch_row_bytes(items_for(plan_.operands[k].columns, cols) * plan_.operands[k].item_bytes) : 0;
   }
 
   // As many as fit the scratch. Rows that lie side by side in memory share cache lines, and each group of them fetches these anew.
-  std::int64_t stage_rows(const Run& run, std::int64_t cols) const noexcept {
-    std::int64_t bytes = 0, most_bytes = kStageBytes;
-    for (int k = 0; k < plan_.operand_count; ++k) {
-      if (!is_staged(k)) continue;
-      bytes += stage_row_bytes(k, cols);
-      if (rows_are_closer(run.row_stride_bytes[k], plan_.operands[k].item_stride_bytes)) most_bytes = kMostStageBytes;
-    }
-    return std::clamp(most_bytes / bytes, std::int64_t{1}, run.rows);
+  std::int64_t stage_rows(const Run& run, std::int64_t row_bytes) const noexcept {
+    std::int64_t most_bytes = kStageBytes;
+    for (int k = 0; k < plan_.operand_count; ++k)
+      if (is_staged(k) && rows_are_closer(run.row_stride_bytes[k], plan_.operands[k].item_stride_bytes))
+        most_bytes = kMostStageBytes;
+    return std::clamp(most_bytes / row_bytes, std::int64_t{1}, run.rows);
   }
 
   // Rows, and columns where they may be cut, are taken a few at a time, so that the scratch stays within the caches.
   void run_staged(const Run& run) const {
     const std::int64_t most_cols = cuts_rows(split_) ? std::min(run.cols, kStageCols) : run.cols;
-    const std::int64_t most_rows = stage_rows(run, most_cols);
-    std::int64_t bytes = 0;
-    for (int k = 0; k < plan_.operand_count; ++k) bytes += is_staged(k) ? most_rows * stage_row_bytes(k, most_cols) : 0;
-    const Scratch scratch(static_cast<std::size_t>(bytes));
+    std::int64_t row_bytes = 0;
+    for (int k = 0; k < plan_.operand_count; ++k) row_bytes += stage_row_bytes(k, most_cols);
+    const std::int64_t most_rows = stage_rows(run, row_bytes);
+    const Scratch scratch(static_cast<std::size_t>(most_rows * row_bytes));
     for (std::int64_t row = 0; row < run.rows; row += most_rows) {
       const std::int64_t rows = std::min(most_rows, run.rows - row);
       std::int64_t col = 0;
@@ -206,11 +197,11 @@ class Runner {
         block.operands[k] = {data, run.row_stride_bytes[k]};
         continue;
       }
-      Stage& stage = stages[k] = {scratch, items_for(operand.columns, cols), operand.item_bytes,
-                                  data,    operand.item_stride_bytes,        run.row_stride_bytes[k]};
-      scratch += rows * stage.scratch_row_bytes();
+      Stage& stage = stages[k] = {scratch, stage_row_bytes(k, cols),  items_for(operand.columns, cols), operand.item_bytes,
+                                  data,    operand.item_stride_bytes, run.row_stride_bytes[k]};
+      scratch += rows * stage.scratch_stride_bytes;
       if (operand.access == Access::kRead) stage.gather(rows);
-      block.operands[k] = {stage.scratch, stage.scratch_row_bytes()};
+      block.operands[k] = {stage.scratch, stage.scratch_stride_bytes};
     }
     body_(block);
     for (int k = 0; k < plan_.operand_count; ++k)

@@ -15,19 +15,19 @@ inline constexpr std::int64_t kFew = 64;  // so few that they are collected whol
 // How a source of so many keys is sampled. Work goes to the sample and to what lies within its bracket, of which there is
 // size * deviations / sqrt(sample).
 struct Sampling {
-  double scale;        // the sample is (scale * size) ** (2 / 3) keys, which balances the two
-  double deviations;   // of the sample's rank that the bracket reaches to either side
-  double margin;       // ranks that it reaches further, which matter where the sample is small
-  std::int64_t least;  // keys
-  double slack;        // room for so many times what is expected within
+  double scale;       // the sample is (scale * size) ** (2 / 3) keys, which balances the two
+  double deviations;  // of the sample's rank that the bracket reaches to either side
+  double margin;      // ranks that it reaches further, which matter where the sample is small
+  double slack;       // room for so many times what is expected within
 };
 // Within the caches a key that is sampled costs twenty times what it costs to pass over one, and a miss, one time in sixty, costs
 // little: a second look. The width of a bracket between two of 48 keys varies by a fifth.
-inline constexpr Sampling kInCache{0.13, 2.2, 1, 48, 2};
+inline constexpr Sampling kInCache{0.13, 2.2, 1, 2};
 // A miss, one time in a thousand, costs another read of the array. What lies within takes memory.
-inline constexpr Sampling kInMemory{2.4, 3.3, 4, 48, 1.25};
+inline constexpr Sampling kInMemory{2.4, 3.3, 4, 1.25};
 inline constexpr std::int64_t kLeastInMemory = 1 << 17;  // keys
-static_assert(kInCache.least <= kFew && kInMemory.least <= kFew, "a sample is smaller than what it is of");
+inline constexpr std::int64_t kLeastSample = 48;         // keys
+static_assert(kLeastSample < kFew, "a sample is smaller than what it is of");
 
 template <class Key>
 class Selector {
@@ -57,7 +57,7 @@ class Selector {
 
   std::int64_t sample_size() const noexcept {
     const auto balanced = static_cast<std::int64_t>(std::pow(sampling().scale * static_cast<double>(size_), 2.0 / 3));
-    return std::max(balanced, sampling().least);
+    return std::max(balanced, kLeastSample);
   }
   // Each look reaches further than the one before.
   std::int64_t capacity(int attempt) const noexcept {
