@@ -9,10 +9,10 @@
 #include "core/integers.h"
 #include "core/memory.h"
 #include "cpu/kernels.h"
+#include "cpu/quads.h"
 #include "ops/bitmask_views.h"
 #include "ops/check_views.h"
 #include "ops/loop.h"
-#include "ops/quads.h"
 
 namespace tersor {
 
@@ -68,22 +68,20 @@ struct Pattern {
   std::string text() const { return std::to_string(n) + ":" + std::to_string(m); }
 };
 
-// keep(row, bits) turns the bits of non-zeros into those of stored entries and writes which these are; it returns the first column
-// of a group with too many non-zeros, or kNoColumn. Values that go past the caches are put together in scratch first.
-template <class Keep>
-void compress_rows(const View& w, Pattern pattern, const View& values, Keep keep) {
+// compress(row, items, bits, put) puts the stored entries of a row there and writes which these are; it returns the first column of
+// a group with too many non-zeros, or kNoColumn. Values that go past the caches are put together in scratch first.
+template <class Compress>
+void compress_rows(const View& w, Pattern pattern, const View& values, Compress compress) {
   const cpu::CompressKernels& kernels = cpu::compress_kernels();
   const std::int64_t cols = w.shape[w.ndim - 1], stored = values.shape[values.ndim - 1], stored_bytes = stored * item_size(w.dtype);
   const Store store = store_for(w, values);
   const std::int64_t scratch_bytes = store == Store::kStreaming ? stored_bytes : 0;
   FirstWrong wrong;
   for_each_row(w, Access::kRead, scratch_bytes, [&](std::int64_t row, cpu::Rows items, const RowBits& bits, std::byte* scratch) {
-    if (bits.word_count() > 0) bits.words[bits.word_count() - 1] = 0;
-    mark_nonzeros(w.dtype, items.data, cols, bits.bytes());
-    if (const std::int64_t overfull = keep(row, bits); overfull != kNoColumn) return wrong.find(row * cols + overfull);
     std::byte* const place = values.data + row * stored_bytes;
     std::byte* const put = store == Store::kStreaming ? scratch : place;
-    kernels.compress[w.dtype](items, {bits.bytes(), 0}, {1, cols}, put, stored);
+    if (const std::int64_t overfull = compress(row, items, bits, put); overfull != kNoColumn)
+      return wrong.find(row * cols + overfull);
     if (put != place) kernels.copy(put, place, stored_bytes, store);
   });
   if (wrong.place() == FirstWrong::kNone) return;
@@ -92,6 +90,18 @@ void compress_rows(const View& w, Pattern pattern, const View& values, Keep keep
                    columns_text(w, row, begin, std::min(cols, begin + pattern.m)) + " has more than " + std::to_string(pattern.n) +
                    " nonzero " + (pattern.n == 1 ? "entry" : "entries") + "; prune it with prune_nm(" + w.name + ", " +
                    std::to_string(pattern.n) + ", " + std::to_string(pattern.m) + ")");
+}
+
+// write(row, bits) writes which entries are stored.
+template <class Write>
+void compress_halves(const View& w, cpu::Half half, const View& values, Write write) {
+  auto& kernel = cpu::compress_kernels().compress_half[w.dtype];
+  const Pattern pattern = half == cpu::Half::kOfPairs ? Pattern{1, 2} : Pattern{2, 4};
+  compress_rows(w, pattern, values, [&](std::int64_t row, cpu::Rows items, const RowBits& kept, std::byte* put) {
+    const std::int64_t overfull = kernel(items.data, kept.cols, half, kept.words, put);
+    if (overfull == kNoColumn) write(row, kept);
+    return overfull;
+  });
 }
 
 // read(row, bits) fills in the bits of stored entries, as many as values has columns; false where it cannot.
@@ -188,13 +198,8 @@ void require_nm(const char* op, const View& w, int n, int m, const View& values,
 void compress_24_bitmask(const View& w, const View& values, const View& bits) {
   require_24_bitmask("compress_24", w, values, bits);
   const std::int64_t row_bytes = bits.shape[bits.ndim - 1];
-  compress_rows(w, {2, 4}, values, [&](std::int64_t row, const RowBits& kept) {
-    for (std::int64_t i = 0; i < kept.word_count(); ++i) {
-      if (const std::uint64_t overfull = overfull_quads(kept.words[i])) return i * 64 + std::countr_zero(overfull);
-      kept.words[i] = keep_of_quads(kept.words[i], Companion::kFourth) & kept.columns_of(i);
-    }
+  compress_halves(w, cpu::Half::kOfQuadsToFourth, values, [&](std::int64_t row, const RowBits& kept) {
     std::memcpy(bits.data + row * row_bytes, kept.words, static_cast<std::size_t>(row_bytes));
-    return kNoColumn;
   });
 }
 
@@ -219,7 +224,7 @@ struct Metadata {
   std::int64_t rows() const noexcept { return view.shape[0]; }
   std::int64_t words() const noexcept { return view.shape[1]; }
   std::byte* place(std::int64_t row, std::int64_t word) const noexcept {
-    return view.data + cutlass_place(row, word, rows()) * static_cast<std::int64_t>(sizeof(std::uint16_t));
+    return view.data + cpu::cutlass_place(row, word, rows()) * static_cast<std::int64_t>(sizeof(std::uint16_t));
   }
   // The codes of 64 places, from a word on; what is beyond the row is 0.
   std::uint64_t read(std::int64_t row, std::int64_t first) const noexcept {
@@ -242,7 +247,7 @@ struct Metadata {
 // Groups of four places that 64 places of a row have.
 std::uint64_t quads_from(std::int64_t word, std::int64_t words) noexcept {
   const std::int64_t left = words - word;
-  return left >= 4 ? kEachQuad : kEachQuad & ((std::uint64_t{1} << (16 * left)) - 1);
+  return left >= 4 ? cpu::kEachQuad : cpu::kEachQuad & ((std::uint64_t{1} << (16 * left)) - 1);
 }
 
 }  // namespace
@@ -251,22 +256,14 @@ void compress_24_cutlass(const View& w, const View& values, const View& metadata
   require_24_cutlass("compress_24", w, values, metadata);
   const Metadata codes{metadata};
   if (w.dtype == DType::kFloat32)
-    return compress_rows(w, {1, 2}, values, [&](std::int64_t row, const RowBits& kept) {
+    return compress_halves(w, cpu::Half::kOfPairs, values, [&](std::int64_t row, const RowBits& kept) {
       for (std::int64_t i = 0; i < kept.word_count(); ++i) {
-        if (const std::uint64_t overfull = overfull_pairs(kept.words[i])) return i * 64 + std::countr_zero(overfull);
-        kept.words[i] = keep_of_pairs(kept.words[i]) & kept.columns_of(i);
-        codes.write(row, 8 * i, codes_of_quads(double_bits(kept.words[i])));
-        codes.write(row, 8 * i + 4, codes_of_quads(double_bits(kept.words[i] >> 32)));
+        codes.write(row, 8 * i, cpu::codes_of_quads(cpu::double_bits(kept.words[i])));
+        codes.write(row, 8 * i + 4, cpu::codes_of_quads(cpu::double_bits(kept.words[i] >> 32)));
       }
-      return kNoColumn;
     });
-  compress_rows(w, {2, 4}, values, [&](std::int64_t row, const RowBits& kept) {
-    for (std::int64_t i = 0; i < kept.word_count(); ++i) {
-      if (const std::uint64_t overfull = overfull_quads(kept.words[i])) return i * 64 + std::countr_zero(overfull);
-      kept.words[i] = keep_of_quads(kept.words[i], Companion::kThird) & kept.columns_of(i);
-      codes.write(row, 4 * i, codes_of_quads(kept.words[i]));
-    }
-    return kNoColumn;
+  compress_halves(w, cpu::Half::kOfQuadsToThird, values, [&](std::int64_t row, const RowBits& kept) {
+    for (std::int64_t i = 0; i < kept.word_count(); ++i) codes.write(row, 4 * i, cpu::codes_of_quads(kept.words[i]));
   });
 }
 
@@ -276,8 +273,8 @@ void decompress_24_cutlass(const View& values, const View& metadata, const View&
   const bool pairs = out.dtype == DType::kFloat32;
   const auto places = [&](std::int64_t row, std::int64_t word, bool& valid) {
     const std::uint64_t found = codes.read(row, word);
-    valid &= !(invalid_codes(found) & quads_from(word, codes.words()));
-    return keep_of_codes(found) & (quads_from(word, codes.words()) * 0xf);
+    valid &= !(cpu::invalid_codes(found) & quads_from(word, codes.words()));
+    return cpu::keep_of_codes(found) & (quads_from(word, codes.words()) * 0xf);
   };
   decompress_rows(values, metadata, out, [&](std::int64_t row, const RowBits& kept) {
     bool valid = true;
@@ -289,8 +286,8 @@ void decompress_24_cutlass(const View& values, const View& metadata, const View&
       std::uint64_t word = 0;
       for (int half = 0; half < 2; ++half) {
         const std::uint64_t both = 8 * i + 4 * half < codes.words() ? places(row, 8 * i + 4 * half, valid) : 0;
-        valid &= both == double_bits(halve_bits(both));  // an entry of float32 is two places or none
-        word |= halve_bits(both) << (32 * half);
+        valid &= both == cpu::double_bits(cpu::halve_bits(both));  // an entry of float32 is two places or none
+        word |= cpu::halve_bits(both) << (32 * half);
       }
       kept.words[i] = word;
     }
@@ -370,7 +367,11 @@ void compress_nm(const View& w, int n, int m, const View& values, const View& in
   require_nm("compress_nm", w, n, m, values, indices);
   const int width = place_bits(m);
   const std::int64_t row_bytes = indices.shape[indices.ndim - 1];
-  compress_rows(w, {n, m}, values, [&](std::int64_t row, const RowBits& kept) {
+  auto& kernel = cpu::compress_kernels().compress[w.dtype];
+  const std::int64_t stored = values.shape[values.ndim - 1];
+  compress_rows(w, {n, m}, values, [&](std::int64_t row, cpu::Rows items, const RowBits& kept, std::byte* put) {
+    if (kept.word_count() > 0) kept.words[kept.word_count() - 1] = 0;
+    mark_nonzeros(w.dtype, items.data, kept.cols, kept.bytes());
     BitWriter places(indices.data + row * row_bytes);
     for (std::int64_t begin = 0; begin < kept.cols; begin += m) {
       const std::int64_t length = std::min<std::int64_t>(m, kept.cols - begin);
@@ -381,6 +382,7 @@ void compress_nm(const View& w, int n, int m, const View& values, const View& in
       for (std::uint32_t left = group; left; left &= left - 1) places.write(static_cast<unsigned>(std::countr_zero(left)), width);
     }
     places.finish();
+    kernel(items, {kept.bytes(), 0}, {1, kept.cols}, put, stored);
     return kNoColumn;
   });
 }
