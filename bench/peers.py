@@ -47,6 +47,8 @@ def onnxruntime_call(nodes: list[Node], inputs: dict[str, Array], output: Array)
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # Its threads would wait in a loop for the next call, on the cores that the next contender needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     model = one_output_model(nodes, inputs, output)
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
