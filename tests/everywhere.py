@@ -109,7 +109,7 @@ class SameBitsEverywhere:
     def test_broadcast_inputs(self, operation: Operation, dtype: DType, each_level: Any) -> None:
         shape = (5, 4, 130)
         for axis in range(2):
-            arrays = [np.broadcast_to(array.take([1], axis), array.shape) for array in operation.make(shape, dtype)]
+            arrays = [np.broadcast_to(array.take([-1], axis), array.shape) for array in operation.make(shape, dtype)]
             expected = operation.expected(arrays, shape, dtype)
             for setting in each_level:
                 assert_all_same_bits(operation.run(arrays, shape, dtype), expected, f"axis {axis} repeated, {setting}")
@@ -173,6 +173,8 @@ class OverlapRefused:
         arrays = operation.make(shape, dtype)
         expected = operation.expected(arrays, shape, dtype)
         for which, wanted in enumerate(expected):
+            if wanted.shape[0] == 1:
+                continue
             outputs = list(empty_outputs(expected))
             strides = (0, *wanted.strides[1:])
             outputs[which] = np.lib.stride_tricks.as_strided(np.zeros_like(wanted), wanted.shape, strides)

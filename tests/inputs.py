@@ -116,6 +116,22 @@ def bytes_of(items_a_byte: int) -> Callable[..., tuple[Array, ...]]:
     return inputs
 
 
+def codes_below(bits: int) -> Callable[..., tuple[Array, ...]]:
+    def inputs(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+        return (source.integers(shape, -(1 << (bits - 1)), 1 << (bits - 1), np.int8),)
+
+    return inputs
+
+
+def words_of(bits: int, word: str) -> Callable[..., tuple[Array, ...]]:
+    def inputs(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+        words = -(-shape[-1] * bits // (8 * np.dtype(word).itemsize))
+        memory = source.integers((*shape[:-1], words, np.dtype(word).itemsize), 0, 256, np.uint8)
+        return (np.ascontiguousarray(memory).view(word)[..., 0],)
+
+    return inputs
+
+
 def two_bytes_of_8(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
     return bytes_of(8)(source, shape, dtype) + bytes_of(8)(source, shape, dtype)
 

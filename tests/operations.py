@@ -18,6 +18,7 @@ from inputs import (
     bitmask_weight,
     bytes_of,
     codes_and_scale,
+    codes_below,
     float_and_mask,
     float_and_packed_mask,
     mask_alone,
@@ -30,6 +31,7 @@ from inputs import (
     two_bytes_of_8,
     two_floats,
     weights_and_gradient,
+    words_of,
 )
 from layouts import FLOATS, Array, canonical_nan, spec
 from tersor import _core
@@ -110,6 +112,51 @@ def on_one_thread(call: Callable[[Array], Array], x: Array) -> Array:
 
 def multiply(x: Any, shape: Shape, dtype: np.dtype[Any], out: Any = None) -> Any:
     return tersor.matmul_bitmask(x, bitmask_weight(shape[-1], dtype), out=out)
+
+
+# Options of quantize: name, least dimensions, whether an entry depends on all others.
+QUANTIZED: list[tuple[str, int, bool, dict[str, Any]]] = [
+    ("4 bits by groups", 1, False, {"bits": 4, "granularity": "group", "group_size": 40, "symmetric": False}),
+    ("3 bits by the first axis", 1, True, {"bits": 3, "granularity": "row", "axis": 0, "convention": "gptq"}),
+    (
+        "6 bits as one, packed",
+        1,
+        True,
+        {"bits": 6, "granularity": "tensor", "convention": "compressed-tensors", "rounding": "stochastic", "packed": True},
+    ),
+]
+
+
+def parts_of(t: tersor.Quantized) -> tuple[Any, ...]:
+    return tuple(part for part in (t.q, t.scale, t.zero_point) if part is not None)
+
+
+def quantized(w: Array, packed: bool = False, **options: Any) -> tuple[Array, ...]:
+    q, scale, zero_point = spec.quantize(w, **options)
+    if packed:
+        q = spec.pack_bits(q, options["bits"])
+    return (q, scale) if zero_point is None else (q, scale, zero_point)
+
+
+def codes_of(options: dict[str, Any]) -> Callable[..., tuple[Array, ...]]:
+    def inputs(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+        return quantized(rows_of_weights(source, shape, dtype)[0], **options)
+
+    return inputs
+
+
+def stored_as(parts: Sequence[Any], shape: Shape, options: dict[str, Any]) -> tersor.Quantized:
+    axis = None if options["granularity"] == "tensor" else options.get("axis", -1)
+    signed = options["convention"] != "gptq" if "convention" in options else False
+    zero_point = parts[2] if len(parts) > 2 else None
+    size, packed = options.get("group_size"), options.get("packed", False)
+    return tersor.Quantized(parts[0], parts[1], zero_point, options["bits"], shape, axis, size, signed, packed)
+
+
+def decoded(parts: Sequence[Array], shape: Shape, dtype: np.dtype[Any], options: dict[str, Any]) -> Array:
+    q = spec.unpack_bits(parts[0], options["bits"], shape[-1]) if options.get("packed") else parts[0]
+    given = {name: options[name] for name in ("granularity", "axis", "group_size", "bits") if name in options}
+    return canonical_nan(spec.dequantize(q, *parts[1:], dtype=dtype, **given))
 
 
 BYTES = ("uint8",)
@@ -299,6 +346,56 @@ OPERATIONS = [
             q, scale, dtype=dtype if out is None else None, out=out
         ),
         expect=lambda q, scale, dtype, **_: canonical_nan(spec.dequantize_int8(q, scale, dtype)),
+    ),
+    *(
+        Operation(
+            f"quantize {name}",
+            "quantize",
+            rows_of_weights,
+            least_ndim=least_ndim,
+            whole=whole,
+            call=lambda w, out, options=options, **_: parts_of(tersor.quantize(w, **options, out=out)),
+            expect=lambda w, options=options, **_: quantized(w, **options),
+        )
+        for name, least_ndim, whole, options in QUANTIZED
+    ),
+    *(
+        Operation(
+            f"dequantize {name}",
+            "quantize",
+            codes_of(options),
+            least_ndim=least_ndim,
+            whole=whole,
+            call=lambda *parts, shape, dtype, out, options=options, **_: tersor.dequantize(
+                stored_as(parts, shape, options), dtype=dtype if out is None else None, out=out
+            ),
+            expect=lambda *parts, shape, dtype, options=options, **_: decoded(parts, shape, dtype, options),
+        )
+        for name, least_ndim, whole, options in QUANTIZED
+    ),
+    *(
+        Operation(
+            f"pack_bits {bits} in {word}",
+            "pack",
+            codes_below(bits),
+            dtypes=BYTES,
+            least_ndim=1,
+            call=lambda q, out, bits=bits, word=word, **_: tersor.pack_bits(q, bits, word=word, out=out),
+            expect=lambda q, bits=bits, word=word, **_: spec.pack_bits(q, bits, word),
+        )
+        for bits, word in ((3, "uint8"), (5, "int32"))
+    ),
+    *(
+        Operation(
+            f"unpack_bits {bits} in {word}",
+            "pack",
+            words_of(bits, word),
+            dtypes=BYTES,
+            least_ndim=1,
+            call=lambda p, shape, out, bits=bits, **_: tersor.unpack_bits(p, bits, shape[-1], out=out),
+            expect=lambda p, shape, bits=bits, **_: spec.unpack_bits(p, bits, shape[-1]),
+        )
+        for bits, word in ((3, "uint8"), (5, "int32"))
     ),
     Operation(
         "pack_int4",

@@ -15,6 +15,7 @@ from refusals import BF16, F16, F32, F64, Row, codes, floats, mask, octets, over
 from refusals_compress import ARGUMENTS_OF_COMPRESS, REFUSALS_OF_COMPRESS
 from refusals_matmul import ARGUMENTS_OF_MATMUL, REFUSALS_OF_MATMUL
 from refusals_prune import ARGUMENTS_OF_PRUNE, REFUSALS_OF_PRUNE
+from refusals_quantize import ARGUMENTS_OF_QUANTIZE, REFUSALS_OF_QUANTIZE
 
 try:
     import torch
@@ -40,6 +41,7 @@ ARGUMENTS: list[tuple[str, str, Callable[[Any], Any]]] = [
     *ARGUMENTS_OF_COMPRESS,
     *ARGUMENTS_OF_MATMUL,
     *ARGUMENTS_OF_PRUNE,
+    *ARGUMENTS_OF_QUANTIZE,
     ("prune_threshold", "w", lambda a: tersor.prune_threshold(a, 0.5)),
     ("prune_threshold", "out", lambda a: tersor.prune_threshold(floats(3, 16), 0.5, out=a)),
     ("mask_threshold", "w", lambda a: tersor.mask_threshold(a, 0.5)),
@@ -122,9 +124,12 @@ def test_no_array(
     check(Row(what, TypeError, argument, remedy, lambda: call(make())))
 
 
+OPTIONAL = {("quantize", "scale"), ("quantize", "zero_point"), ("dequantize", "zero_point")}
+
+
 @pytest.mark.parametrize("function, argument, call", ARGUMENTS, ids=[f"{row[0]}-{row[1]}" for row in ARGUMENTS])
 def test_none(function: str, argument: str, call: Callable[[Any], Any]) -> None:
-    if argument == "out":
+    if argument == "out" or (function, argument) in OPTIONAL:
         call(None)  # the default
     else:
         check(Row("None", TypeError, argument, r"numpy\.asarray", lambda: call(None)))
@@ -431,7 +436,18 @@ MEMORY = [
 
 
 @pytest.mark.parametrize(
-    "row", [*DTYPES, *SHAPES, *VALUES, *MEMORY, *REFUSALS_OF_COMPRESS, *REFUSALS_OF_MATMUL, *REFUSALS_OF_PRUNE], ids=ids
+    "row",
+    [
+        *DTYPES,
+        *SHAPES,
+        *VALUES,
+        *MEMORY,
+        *REFUSALS_OF_COMPRESS,
+        *REFUSALS_OF_MATMUL,
+        *REFUSALS_OF_PRUNE,
+        *REFUSALS_OF_QUANTIZE,
+    ],
+    ids=ids,
 )
 def test_message(row: Row) -> None:
     check(row)

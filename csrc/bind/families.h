@@ -13,6 +13,7 @@ void bind_prune_pattern(py::module_& module);
 void bind_bitmask(py::module_& module);
 void bind_compress(py::module_& module);
 void bind_quantize(py::module_& module);
+void bind_quantize_groups(py::module_& module);
 void bind_pack(py::module_& module);
 void bind_select(py::module_& module);
 void bind_softmax(py::module_& module);

@@ -16,6 +16,7 @@ PYBIND11_MODULE(_core, module, pybind11::multiple_interpreters::not_supported())
   bind_bitmask(module);
   bind_compress(module);
   bind_quantize(module);
+  bind_quantize_groups(module);
   bind_pack(module);
   bind_select(module);
   bind_softmax(module);

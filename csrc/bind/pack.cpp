@@ -20,11 +20,27 @@ void bound_unpack_int4(py::handle p, py::handle cols, py::handle out) {
   run_op([&] { unpack_int4(p_arg, out_arg); }, p_arg, out_arg);
 }
 
+// Words may be int32, as indices may.
+void bound_pack_bits(py::handle q, py::handle bits, bool padded, py::handle out) {
+  const ArrayArg q_arg(q, "q"), out_arg(out, "out", Use::kIndicesOutput);
+  const BitLayout layout{int_argument(bits, "bits"), padded};
+  run_op([&] { pack_bits(q_arg, layout, out_arg); }, q_arg, out_arg);
+}
+
+void bound_unpack_bits(py::handle p, py::handle bits, py::handle cols, bool padded, py::handle out) {
+  const ArrayArg p_arg(p, "p", Use::kIndices), out_arg(out, "out", Use::kOutput);
+  require_columns(out_arg, cols);
+  const BitLayout layout{int_argument(bits, "bits"), padded};
+  run_op([&] { unpack_bits(p_arg, layout, out_arg); }, p_arg, out_arg);
+}
+
 }  // namespace
 
 void bind_pack(py::module_& module) {
   module.def("pack_int4", bound_pack_int4, py::arg("q"), py::arg("out"));
   module.def("unpack_int4", bound_unpack_int4, py::arg("p"), py::arg("cols"), py::arg("out"));
+  module.def("pack_bits", bound_pack_bits, py::arg("q"), py::arg("bits"), py::arg("padded"), py::arg("out"));
+  module.def("unpack_bits", bound_unpack_bits, py::arg("p"), py::arg("bits"), py::arg("cols"), py::arg("padded"), py::arg("out"));
 }
 
 }  // namespace tersor::bind

@@ -33,6 +33,14 @@ py::tuple bound_cpu_levels() {
 
 void bound_check_array(py::handle object, const std::string& name) { const ArrayArg checked(object, name.c_str()); }
 
+// Of arrays that speak DLPack and have no shape of their own to tell.
+py::tuple bound_array_shape(py::handle object, const std::string& name) {
+  const ArrayArg array(object, name.c_str());
+  py::tuple shape(array.view().ndim);
+  for (int i = 0; i < array.view().ndim; ++i) shape[i] = array.view().shape[i];
+  return shape;
+}
+
 // Lays an array of this shape over NumPy's own buffer of kAlignment - 1 spare bytes, from the first aligned address on. The
 // buffer is NumPy's so that its huge pages and its tracemalloc accounting stay.
 py::array bound_aligned_array(const py::array& buffer, const py::dtype& dtype, const py::tuple& shape) {
@@ -52,6 +60,7 @@ void bind_runtime(py::module_& module) {
   module.def("cpu_levels", bound_cpu_levels);
   module.def("set_cpu_level", [](const std::string& name) { set_cpu_level(name); }, py::arg("name"));
   module.def("check_array", bound_check_array, py::arg("object"), py::arg("name"));
+  module.def("array_shape", bound_array_shape, py::arg("object"), py::arg("name"));
   module.def("aligned_array", bound_aligned_array, py::arg("buffer"), py::arg("dtype"), py::arg("shape"));
 }
 

@@ -22,11 +22,15 @@ const Table& active(const Table* const (&tables)[kCpuLevelCount]) {
 #endif
 
 const PruneKernels& prune_kernels() { return active<PruneKernels>(TERSOR_LEVEL_TABLES(prune_kernels)); }
+const RandomKernels& random_kernels() { return active<RandomKernels>(TERSOR_LEVEL_TABLES(random_kernels)); }
 const PruneScoreKernels& prune_score_kernels() { return active<PruneScoreKernels>(TERSOR_LEVEL_TABLES(prune_score_kernels)); }
 const PruneNmKernels& prune_nm_kernels() { return active<PruneNmKernels>(TERSOR_LEVEL_TABLES(prune_nm_kernels)); }
 const BitmaskKernels& bitmask_kernels() { return active<BitmaskKernels>(TERSOR_LEVEL_TABLES(bitmask_kernels)); }
 const CompressKernels& compress_kernels() { return active<CompressKernels>(TERSOR_LEVEL_TABLES(compress_kernels)); }
 const QuantizeKernels& quantize_kernels() { return active<QuantizeKernels>(TERSOR_LEVEL_TABLES(quantize_kernels)); }
+const QuantizeGroupsKernels& quantize_groups_kernels() {
+  return active<QuantizeGroupsKernels>(TERSOR_LEVEL_TABLES(quantize_groups_kernels));
+}
 const PackKernels& pack_kernels() { return active<PackKernels>(TERSOR_LEVEL_TABLES(pack_kernels)); }
 const SelectKernels& select_kernels() { return active<SelectKernels>(TERSOR_LEVEL_TABLES(select_kernels)); }
 const SoftmaxKernels& softmax_kernels() { return active<SoftmaxKernels>(TERSOR_LEVEL_TABLES(softmax_kernels)); }

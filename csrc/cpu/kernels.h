@@ -40,17 +40,20 @@ struct PruneKernels {
   CountNonzero& count_nonzero_bytes;
 };
 
+struct RandomKernels {
+  // The word of each of the elements numbered `position` and on, shifted right.
+  using Words = void(std::int64_t position, std::int64_t count, std::uint64_t seed, int shift, std::uint32_t* words) noexcept;
+  Words& words;
+};
+
 // What entries are ranked by, where it is computed, and which of them stay, as bits.
 struct PruneScoreKernels {
   // scores[i] = |w[i] * other[i]|, in the type of w's arithmetic.
   using Multiply = void(const std::byte* w, const std::byte* other, std::int64_t cols, std::byte* scores) noexcept;
-  // float32 scores of the elements numbered `position` and on.
-  using Random = void(std::int64_t position, std::int64_t cols, std::uint64_t seed, std::byte* scores) noexcept;
   using KeepValues = void(const std::byte* scores, std::uint8_t* bits, std::int64_t cols, std::int64_t least_key) noexcept;
   ByFloat<Multiply> multiply_alike;   // other of w's dtype
   ByFloat<Multiply> multiply_scaled;  // other of the dtype of w's arithmetic
-  Random& random;
-  ByFloat<KeepValues> keep_values;  // those whose key in the order of values is not less
+  ByFloat<KeepValues> keep_values;    // those whose key in the order of values is not less
 };
 
 inline constexpr int kMostGroup = 32;
@@ -107,33 +110,93 @@ struct CompressKernels {
   ByFloat<Expand> expand;
 };
 
-// The largest finite magnitude of a row, as bits of the row's dtype, and whether all of the row was finite.
-struct RowMagnitude {
-  std::uint64_t absmax_bits;
-  bool finite;
-};
-
 struct QuantizeKernels {
   using RoundFixed = void(ConstRows w, Rows out, Extent extent, int bits, Store store) noexcept;
-  using QuantizeInt8 = void(ConstRows w, Rows q, Rows scale, Extent extent, Store store) noexcept;
-  using MeasureRow = RowMagnitude(const std::byte* w, std::int64_t cols) noexcept;
-  using WriteScale = void(RowMagnitude magnitude, std::byte* scale) noexcept;
-  using EncodeRow = void(const std::byte* w, std::int8_t* q, std::int64_t cols, RowMagnitude magnitude, Store store) noexcept;
-  using DequantizeInt8 = void(ConstRows q, ConstRows scale, Rows out, Extent extent, Store store) noexcept;
   ByFloat<RoundFixed> round_fixed;
-  ByFloat<QuantizeInt8> quantize_int8;
-  ByFloat<MeasureRow> measure_row;  // quantize_int8 in three steps, for rows that several threads share
-  ByFloat<WriteScale> write_scale;
-  ByFloat<EncodeRow> encode_row;
-  ByFloat<DequantizeInt8> dequantize_int8;          // by the dtype of out; float32 scales
-  ByFloat<DequantizeInt8> dequantize_int8_float64;  // float64 scales
+};
+
+// How numbers become integers.
+enum class Rounding : std::uint8_t { kHalfEven, kHalfAway, kHalfUp, kTruncate, kStochastic };
+
+// Codes from least to most: round(x / scale) + zero_point, clamped. `flip` is what a stored byte differs by from the code's place
+// in int8: 0 where codes are signed, 128 where they are not.
+struct CodeRule {
+  int least, most, flip;
+  Rounding rounding;
+  bool by_reciprocal;     // x * (1 / scale)
+  bool zero_point_first;  // clamped with the zero point, then rounded
+  DType step;             // that each step is rounded to; float64: none
+};
+
+// Scales of ranges [low, high], and the zero points of codes that are not symmetric.
+struct ScaleRule {
+  bool symmetric;         // the greatest magnitude is divided, else high - low
+  bool includes_zero;     // the range
+  bool one_sided;         // a symmetric range is divided whole, and is half as wide where nothing is negative
+  bool widens_nothing;    // a range of zeros alone becomes [-1, 1]
+  bool sides_apart;       // high / divisor - low / divisor
+  bool in_float64;        // until a scale is stored; where it is replaced, the zero point is 0
+  bool zero_point_first;  // made of a scale before that is replaced; 0 where that is 0 / 0
+  bool rounds_quotient;   // least - round(low / scale), where others round least - low / scale
+  double divisor;
+  double least_range;  // what is divided is at least this
+  double least_scale;  // a scale below this, or one that is 0 as it is stored, becomes `instead`
+  double instead;
+  int least, most, middle;  // codes that a zero point is clamped to, and the one of symmetric codes
+  DType step;               // that each step is rounded to; float64: none
+};
+
+// Groups of entries with a scale and a zero point each. What belongs to groups is of the type of w's arithmetic, one number a
+// group; arrays of them have room for whole vectors.
+struct QuantizeGroupsKernels {
+  // The least and the greatest finite entry of runs of group_size columns, the last one shorter; infinity and -infinity where there
+  // is none.
+  using MeasureGroups = void(const std::byte* w, std::int64_t cols, std::int64_t group_size, std::byte* lows,
+                             std::byte* highs) noexcept;
+  // The same of columns, together with what lows and highs hold.
+  using MeasureColumns = void(ConstRows w, Extent extent, std::byte* lows, std::byte* highs) noexcept;
+  // stored: in the dtype of scales. stored_zero_points may be null.
+  using MakeScales = void(const std::byte* lows, const std::byte* highs, std::int64_t count, const ScaleRule& rule,
+                          std::byte* stored, std::uint8_t* stored_zero_points, std::byte* scales, std::byte* zero_points) noexcept;
+  // From what is stored; the zero points are `middle` where there are none.
+  using LoadScales = void(const std::byte* stored, const std::uint8_t* stored_zero_points, std::int64_t count, int flip, int middle,
+                          std::byte* scales, std::byte* zero_points) noexcept;
+  // random: a word for each entry, for stochastic rounding. next: as many entries, which are fetched meanwhile; or null.
+  using EncodeGroups = void(const std::byte* w, std::int64_t cols, std::int64_t group_size, const std::byte* scales,
+                            const std::byte* zero_points, const CodeRule& rule, const std::uint32_t* random, std::uint8_t* q,
+                            Store store, const std::byte* next) noexcept;
+  using EncodeColumns = void(const std::byte* w, std::int64_t cols, const std::byte* scales, const std::byte* zero_points,
+                             const CodeRule& rule, const std::uint32_t* random, std::uint8_t* q, Store store) noexcept;
+  using DecodeGroups = void(const std::uint8_t* q, std::int64_t cols, std::int64_t group_size, int flip, const std::byte* scales,
+                            const std::byte* zero_points, std::byte* out, Store store) noexcept;
+  using DecodeColumns = void(const std::uint8_t* q, std::int64_t cols, int flip, const std::byte* scales,
+                             const std::byte* zero_points, std::byte* out, Store store) noexcept;
+  ByFloat<MeasureGroups> measure_groups;
+  ByFloat<MeasureColumns> measure_columns;
+  ByFloat<EncodeGroups> encode_groups;
+  ByFloat<EncodeColumns> encode_columns;
+  struct OfMath {                     // by the type of arithmetic
+    ByFloat<MakeScales> make_scales;  // by the dtype of scales
+    ByFloat<LoadScales> load_scales;
+    ByFloat<DecodeGroups> decode_groups;  // by the dtype of out
+    ByFloat<DecodeColumns> decode_columns;
+  };
+  OfMath of_float32, of_float64;
+  const OfMath& of(DType math) const noexcept { return math == DType::kFloat64 ? of_float64 : of_float32; }
 };
 
 struct PackKernels {
   using PackInt4 = bool(ConstRows q, Rows packed, Extent extent, Store store) noexcept;  // whether all values fit
   using UnpackInt4 = void(ConstRows packed, Rows q, Extent extent, Store store) noexcept;
+  // Codes of `bits` bits as one stream, least significant first, to whole bytes; bits beyond the last code are 0. pack_bits returns
+  // the bits that are set, in any code, where a code that fits has none: above `bits`, once `bias` is added.
+  using PackBits = std::uint8_t(const std::uint8_t* q, std::int64_t cols, int bits, std::uint8_t bias,
+                                std::uint8_t* packed) noexcept;
+  using UnpackBits = void(const std::uint8_t* packed, std::int64_t cols, int bits, bool is_signed, std::uint8_t* q) noexcept;
   PackInt4& pack_int4;
   UnpackInt4& unpack_int4;
+  PackBits& pack_bits;
+  UnpackBits& unpack_bits;
 };
 
 // The exponentials of a block of kSoftmaxBlock columns, added up, relative to the place on the axis of exponents that the block
@@ -274,11 +337,13 @@ struct MatmulKernels {
 
 // The tables of the level in use.
 const PruneKernels& prune_kernels();
+const RandomKernels& random_kernels();
 const PruneScoreKernels& prune_score_kernels();
 const PruneNmKernels& prune_nm_kernels();
 const BitmaskKernels& bitmask_kernels();
 const CompressKernels& compress_kernels();
 const QuantizeKernels& quantize_kernels();
+const QuantizeGroupsKernels& quantize_groups_kernels();
 const PackKernels& pack_kernels();
 const SoftmaxKernels& softmax_kernels();
 const SelectKernels& select_kernels();
@@ -286,20 +351,22 @@ const StructuredKernels& structured_kernels();
 const InformationKernels& information_kernels();
 const MatmulKernels& matmul_kernels();
 
-#define TERSOR_DECLARE_LEVEL(level)                    \
-  namespace level {                                    \
-  extern const PruneKernels prune_kernels;             \
-  extern const PruneScoreKernels prune_score_kernels;  \
-  extern const PruneNmKernels prune_nm_kernels;        \
-  extern const BitmaskKernels bitmask_kernels;         \
-  extern const CompressKernels compress_kernels;       \
-  extern const QuantizeKernels quantize_kernels;       \
-  extern const PackKernels pack_kernels;               \
-  extern const SoftmaxKernels softmax_kernels;         \
-  extern const SelectKernels select_kernels;           \
-  extern const StructuredKernels structured_kernels;   \
-  extern const InformationKernels information_kernels; \
-  extern const MatmulKernels matmul_kernels;           \
+#define TERSOR_DECLARE_LEVEL(level)                           \
+  namespace level {                                           \
+  extern const PruneKernels prune_kernels;                    \
+  extern const RandomKernels random_kernels;                  \
+  extern const PruneScoreKernels prune_score_kernels;         \
+  extern const PruneNmKernels prune_nm_kernels;               \
+  extern const BitmaskKernels bitmask_kernels;                \
+  extern const CompressKernels compress_kernels;              \
+  extern const QuantizeKernels quantize_kernels;              \
+  extern const QuantizeGroupsKernels quantize_groups_kernels; \
+  extern const PackKernels pack_kernels;                      \
+  extern const SoftmaxKernels softmax_kernels;                \
+  extern const SelectKernels select_kernels;                  \
+  extern const StructuredKernels structured_kernels;          \
+  extern const InformationKernels information_kernels;        \
+  extern const MatmulKernels matmul_kernels;                  \
   }
 #if defined(__aarch64__)
 TERSOR_DECLARE_LEVEL(neon)

@@ -18,12 +18,11 @@ TERSOR_INLINE U8x32 join_nibbles(U8x64 q) noexcept {
   return demote_u8(even | odd);
 }
 
-// Sign extension of a nibble n: (n ^ 8) - 8.
-TERSOR_INLINE U8x64 split_nibbles(U8x32 packed) noexcept {
+// Sign extension of a nibble n: (n ^ 8) - 8. A sign of 0 extends none.
+TERSOR_INLINE U8x64 split_nibbles(U8x32 packed, U8x64 sign = splat<std::uint8_t, 64>(8)) noexcept {
   const U16x32 wide = promote_u16(packed);
   const U16x32 nibbles = (wide | shift_left<4>(wide)) & splat<std::uint16_t, 32>(0x0f0f);
-  const U8x64 eight = splat<std::uint8_t, 64>(8);
-  return (bit_cast<std::uint8_t>(nibbles) ^ eight) - eight;
+  return (bit_cast<std::uint8_t>(nibbles) ^ sign) - sign;
 }
 
 // Fewer than 64 columns, through a buffer that is 0 beyond them. Returns the biased codes.
@@ -99,8 +98,96 @@ void unpack_int4(ConstRows packed, Rows q, Extent extent, Store mode) noexcept {
   finish(mode);
 }
 
+// --- any number of bits: eight codes are as many bytes -----------------------------------------------------------------
+
+constexpr std::uint64_t kEachByte = 0x0101010101010101, kEachHalf = 0x0001000100010001, kEachWord = 0x0000000100000001;
+
+// Eight codes in the lowest bits of eight bytes to the lowest 8 * bits; what else the bytes hold is left out. Neighbours join three
+// times: the second moves down to the first.
+TERSOR_INLINE std::uint64_t join_codes(std::uint64_t codes, int bits) noexcept {
+  const auto join = [](std::uint64_t fields, std::uint64_t first, int shift)
+                        TERSOR_LAMBDA { return (fields & first) | (fields & ~first) >> shift; };
+  codes &= kEachByte * ((1u << bits) - 1);
+  codes = join(codes, kEachHalf * 0xff, 8 - bits);
+  codes = join(codes, kEachWord * 0xffff, 16 - 2 * bits);
+  return join(codes, 0xffffffff, 32 - 4 * bits);
+}
+// And back; `packed` may hold more.
+TERSOR_INLINE std::uint64_t split_codes(std::uint64_t packed, int bits) noexcept {
+  const auto split = [](std::uint64_t fields, std::uint64_t first, int width, int shift)
+                         TERSOR_LAMBDA { return (fields & first) | (fields << shift & first << width); };
+  packed = split(packed, (std::uint64_t{1} << 4 * bits) - 1, 32, 32 - 4 * bits);
+  packed = split(packed, kEachWord * ((std::uint64_t{1} << 2 * bits) - 1), 16, 16 - 2 * bits);
+  return split(packed, kEachHalf * ((std::uint64_t{1} << bits) - 1), 8, 8 - bits);
+}
+
+// In each byte, whose highest bit is free: the code's own sign extended. A difference of bytes does not borrow below 0x80.
+TERSOR_INLINE std::uint64_t extend_signs(std::uint64_t codes, int bits) noexcept {
+  if (bits == 8) return codes;
+  const std::uint64_t sign = kEachByte << (bits - 1);
+  return (((codes ^ sign) | kEachByte << 7) - sign) ^ kEachByte << 7;
+}
+
+// What bits are set in any of the codes once bias is added.
+TERSOR_INLINE std::uint8_t bits_in(const std::uint8_t* q, std::int64_t cols, std::uint8_t bias) noexcept {
+  U8x64 found = splat<std::uint8_t, 64>(0);
+  const U8x64 of_bias = splat<std::uint8_t, 64>(bias);
+  std::int64_t i = 0;
+  for (; i + 64 <= cols; i += 64) found = found | (load<64>(q + i) + of_bias);
+  alignas(64) std::uint8_t lanes[64];
+  store(lanes, found);
+  std::uint8_t all = 0;
+  for (const std::uint8_t lane : lanes) all |= lane;
+  for (; i < cols; ++i) all |= static_cast<std::uint8_t>(q[i] + bias);
+  return all;
+}
+
+std::uint8_t pack_bits(const std::uint8_t* q, std::int64_t cols, int bits, std::uint8_t bias, std::uint8_t* packed) noexcept {
+  const std::uint8_t found = bits_in(q, cols, bias);
+  std::int64_t i = 0;
+  for (; bits == 4 && i + 64 <= cols; i += 64, packed += 32) store(packed, join_nibbles(load<64>(q + i)));
+  for (; i + 64 <= cols; i += 8, packed += bits) {  // 8 bytes are written of which `bits` stay: there are enough behind them
+    std::uint64_t codes;
+    std::memcpy(&codes, q + i, sizeof codes);
+    codes = join_codes(codes, bits);
+    std::memcpy(packed, &codes, sizeof codes);
+  }
+  for (; i < cols; i += 8, packed += bits) {
+    const std::int64_t count = cols - i < 8 ? cols - i : 8;
+    std::uint64_t codes = 0;
+    std::memcpy(&codes, q + i, static_cast<std::size_t>(count));
+    codes = join_codes(codes, bits);
+    std::memcpy(packed, &codes, static_cast<std::size_t>((count * bits + 7) / 8));
+  }
+  return found;
+}
+
+void unpack_bits(const std::uint8_t* packed, std::int64_t cols, int bits, bool is_signed, std::uint8_t* q) noexcept {
+  const auto split = [=](std::uint64_t codes) TERSOR_LAMBDA {
+    codes = split_codes(codes, bits);
+    return is_signed ? extend_signs(codes, bits) : codes;
+  };
+  std::int64_t i = 0;
+  const U8x64 sign = splat<std::uint8_t, 64>(is_signed ? 8 : 0);
+  for (; bits == 4 && i + 64 <= cols; i += 64, packed += 32) store(q + i, split_nibbles(load<32>(packed), sign));
+  for (; i + 64 <= cols; i += 8, packed += bits) {
+    std::uint64_t codes;
+    std::memcpy(&codes, packed, sizeof codes);
+    codes = split(codes);
+    std::memcpy(q + i, &codes, sizeof codes);
+  }
+  for (; i < cols; i += 8, packed += bits) {
+    const std::int64_t count = cols - i < 8 ? cols - i : 8;
+    std::uint64_t codes = 0;
+    std::memcpy(&codes, packed, static_cast<std::size_t>((count * bits + 7) / 8));
+    codes = split(codes);
+    std::memcpy(q + i, &codes, static_cast<std::size_t>(count));
+  }
+}
+
 }  // namespace
 
-constinit const PackKernels pack_kernels{.pack_int4 = pack_int4, .unpack_int4 = unpack_int4};
+constinit const PackKernels pack_kernels{
+    .pack_int4 = pack_int4, .unpack_int4 = unpack_int4, .pack_bits = pack_bits, .unpack_bits = unpack_bits};
 
 }  // namespace tersor::cpu::TERSOR_LEVEL

@@ -31,11 +31,6 @@ void require_shape(const View& view, std::initializer_list<std::int64_t> shape, 
                      shape_text(wanted));
 }
 
-void require_contiguous(const View& view) {
-  if (view.size() > 0 && !view.is_contiguous())
-    throw ValueError(std::string(view.name) + " is not contiguous in memory; pass numpy.ascontiguousarray(...) or .contiguous()");
-}
-
 void require_bitmask(const BitmaskViews& t) {
   if (t.rows < 0 || t.cols < 0) throw ValueError("t.shape must hold no negative number");
   require_floating(t.values);

@@ -24,7 +24,6 @@ struct BitmaskViews {
 };
 
 void require_shape(const View& view, std::initializer_list<std::int64_t> shape, const char* meaning);
-void require_contiguous(const View& view);
 
 // Dtypes, shapes and memory of the parts.
 void require_bitmask(const BitmaskViews& t);

@@ -48,6 +48,11 @@ void require_same_device(const View& a, const View& b) {
                    "; move one of them");
 }
 
+void require_contiguous(const View& view) {
+  if (view.size() > 0 && !view.is_contiguous())
+    throw ValueError(std::string(view.name) + " is not contiguous in memory; pass numpy.ascontiguousarray(...) or .contiguous()");
+}
+
 void require_cpu(const char* op, const View& view) {
   if (view.device.type == DeviceType::kCpu) return;
   throw TypeError(std::string(view.name) + " is on " + device_text(view.device) + ", and " + op +

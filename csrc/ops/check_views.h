@@ -14,6 +14,7 @@ void require_dtype(const View& view, std::initializer_list<DType> allowed);
 void require_same_dtype(const View& a, const View& b);  // b must have a's
 void require_same_shape(const View& a, const View& b);  // b must have a's
 void require_same_device(const View& a, const View& b);
+void require_contiguous(const View& view);
 void require_cpu(const char* op, const View& view);
 
 // packed has full's shape but for its last axis, which holds ceil(cols / columns a byte) bytes. input is the one of them that the

@@ -1,6 +1,6 @@
 #pragma once
-// An array as a grid of rows and columns, each a run of its axes in C order, whatever the strides are. Ops whose sums follow the
-// order of the elements read rectangles of it, so that their bits do not depend on where the elements lie.
+// An array as a grid of rows and columns, each a run of its axes in C order, whatever the strides are. Ops that follow the order of
+// the elements read and write rectangles of it, so that their bits do not depend on where the elements lie.
 
 #include "core/view.h"
 #include "cpu/rows.h"
@@ -17,8 +17,12 @@ struct GridAxes {
   std::int64_t steps(int from = 0) const noexcept;  // the product of the sizes from an axis on
 };
 
+struct Rectangle {
+  std::int64_t row, rows, col, cols;
+};
+
 struct Grid {
-  const std::byte* data;
+  std::byte* data;
   std::int64_t item_bytes;
   GridAxes rows, cols;
 
@@ -31,6 +35,10 @@ struct Grid {
   // A rectangle of at least one row and column, as dense rows: in place where the grid is dense, else copied to scratch.
   cpu::ConstRows read(std::int64_t first_row, std::int64_t row_count, std::int64_t first_col, std::int64_t col_count,
                       std::byte* scratch) const;
+
+  // Where dense rows for a rectangle may be written: the array itself where it is dense, else scratch, which write then copies.
+  cpu::Rows place(Rectangle part, std::byte* scratch) const noexcept;
+  void write(Rectangle part, std::byte* scratch) const;
 };
 
 }  // namespace tersor

@@ -31,7 +31,7 @@ struct Ranking {
                           std::byte* scratch) const {
     if (!is_computed()) return first_items;
     if (is_random)
-      cpu::prune_score_kernels().random(position, cols, seed, scratch);
+      cpu::random_kernels().words(position, cols, seed, 2, reinterpret_cast<std::uint32_t*>(scratch));  // float32 from 0 to 2
     else
       multiply(first_items, second_items, cols, scratch);
     return scratch;

@@ -12,6 +12,7 @@
 #include "core/parallel.h"
 #include "cpu/kernels.h"
 #include "ops/check_views.h"
+#include "ops/tiles.h"
 
 namespace tersor {
 
@@ -25,7 +26,6 @@ constexpr std::int64_t kBlockCols = 2048;
 constexpr std::int64_t kTileCols = 16 << 10;
 // What is gathered at once where rows are not dense. At 128 KiB a transposed matrix took twice as long: more of each page is used.
 constexpr std::int64_t kTileBytes = 512 << 10;
-constexpr std::int64_t kChunkBytes = 1 << 20;
 
 using Criterion = cpu::StructuredKernels::Criterion;
 
@@ -90,7 +90,7 @@ class BlockSums {
     const std::int64_t unit_tiles = ceil_div(shape_.units, units_each);
     const Tiles tiles{unit_tiles * col_blocks_, units_each * block_cols * source.item_bytes(),
                       source.scratch_bytes(units_each, block_cols)};
-    each_tile(tiles, [&](std::int64_t tile, std::byte* scratch) {
+    for_each_tile(tiles, [&](std::int64_t tile, std::byte* scratch) {
       const std::int64_t unit = (one_by_one ? tile / col_blocks_ : tile % unit_tiles) * units_each;
       const std::int64_t block = one_by_one ? tile % col_blocks_ : tile / unit_tiles, col = block * kBlockCols;
       const std::int64_t units = std::min(units_each, shape_.units - unit), cols = std::min(kBlockCols, shape_.length - col);
@@ -111,7 +111,7 @@ class BlockSums {
     const std::int64_t sums_bytes = ceil_div(cols, 8) * 64;
     const Tiles tiles{row_blocks_ * across, std::min(kBlockRows, shape_.outer) * cols * source.item_bytes(),
                       sums_bytes + source.scratch_bytes(rows_each, cols)};
-    each_tile(tiles, [&](std::int64_t tile, std::byte* scratch) {
+    for_each_tile(tiles, [&](std::int64_t tile, std::byte* scratch) {
       const std::int64_t row_block = tile / across, unit = tile % across / parts * units_each, skipped = tile % parts * part;
       const std::int64_t units = std::min(units_each, shape_.units - unit), length = std::min(part, shape_.length - skipped);
       auto* sums = reinterpret_cast<double*>(scratch);
@@ -141,19 +141,6 @@ class BlockSums {
  private:
   double* at(std::int64_t row_block, std::int64_t unit, std::int64_t block) const noexcept {
     return sums_ + (row_block * shape_.units + unit) * col_blocks_ + block;
-  }
-
-  struct Tiles {
-    std::int64_t count, bytes_each, scratch_bytes;
-  };
-  template <class Body>
-  void each_tile(const Tiles& tiles, const Body& body) const {
-    const std::int64_t tiles_each = std::max<std::int64_t>(1, kChunkBytes / tiles.bytes_each);
-    parallel_for(ceil_div(tiles.count, tiles_each), [&](std::int64_t chunk) {
-      const Scratch scratch(static_cast<std::size_t>(tiles.scratch_bytes));
-      for (std::int64_t tile = chunk * tiles_each; tile < std::min(tiles.count, (chunk + 1) * tiles_each); ++tile)
-        body(tile, scratch.data());
-    });
   }
 
   // The blocks of one unit, from sums of its columns.

@@ -5,6 +5,7 @@ an array of a known size takes ``out=``. ``import tersor.torch`` registers the f
 """
 
 from tersor._bitmask_tensor import BitmaskTensor
+from tersor._quantized import Quantized
 from tersor.bitmask import and_masks, count_mask, invert_mask, or_masks, pack_mask, unpack_mask, xor_masks
 from tersor.compress import compress_bitmask, decompress_bitmask
 from tersor.compress_csr import bitmask_from_csr, bitmask_to_csr
@@ -20,7 +21,7 @@ from tersor.information import (
     prune_information,
 )
 from tersor.matmul import matmul_bitmask
-from tersor.pack import pack_int4, unpack_int4
+from tersor.pack import pack_bits, pack_int4, unpack_bits, unpack_int4
 from tersor.prune import (
     apply_mask,
     count_nonzero,
@@ -44,10 +45,13 @@ from tersor.prune_ranked import (
     prune_wanda,
 )
 from tersor.quantize import dequantize_int8, quantize_int8, round_fixed
+
+# After this line tersor.quantize is the function, and stays it: the module of that name is found in sys.modules from now on.
+from tersor.quantize_groups import dequantize, quantize
 from tersor.runtime import cpu_level, cpu_levels, get_num_threads, register_threadpoolctl, set_num_threads
 from tersor.select import kth_magnitude, kth_value, magnitude_threshold, quantile
 
-# After this line tersor.softmax is the function, and stays it: the module of that name is found in sys.modules from now on.
+# Likewise.
 from tersor.softmax import softmax
 from tersor.structured import remove_units, score_units, score_units_by_loss, select_units
 
@@ -55,6 +59,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BitmaskTensor",
+    "Quantized",
     "and_masks",
     "apply_mask",
     "bitmask_from_csr",
@@ -70,6 +75,7 @@ __all__ = [
     "decompress_24",
     "decompress_bitmask",
     "decompress_nm",
+    "dequantize",
     "dequantize_int8",
     "distribution_entropy",
     "divergence",
@@ -94,6 +100,7 @@ __all__ = [
     "matmul_bitmask",
     "mutual_information",
     "or_masks",
+    "pack_bits",
     "pack_int4",
     "pack_mask",
     "prune_blocks",
@@ -107,6 +114,7 @@ __all__ = [
     "prune_threshold",
     "prune_wanda",
     "quantile",
+    "quantize",
     "quantize_int8",
     "register_threadpoolctl",
     "remove_units",
@@ -117,6 +125,7 @@ __all__ = [
     "set_num_threads",
     "softmax",
     "sparsity",
+    "unpack_bits",
     "unpack_int4",
     "unpack_mask",
     "xor_masks",

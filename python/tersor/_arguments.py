@@ -42,6 +42,20 @@ def packed_shape(shape: Any, per_byte: int) -> tuple[int, ...]:
     return (*shape[:-1], -(-shape[-1] // per_byte)) if len(shape) else ()
 
 
+def word_count(cols: int, bits: Any, word_bits: int = 8, padded: bool = False) -> int:
+    """Words that ``cols`` codes take. What is out of range is left for the op to refuse."""
+    bits = integer(bits, "bits")
+    if not 1 <= bits <= 8:
+        return 0
+    words: int = -(-cols // (word_bits // bits)) if padded else -(-cols * bits // word_bits)
+    return words
+
+
+def packed_codes_shape(shape: Any, bits: Any, name: str, word_bits: int = 8, padded: bool = False) -> tuple[int, ...]:
+    """The last axis of the argument ``name`` counted in words of packed codes."""
+    return (*shape[:-1], word_count(columns_of(shape, name), bits, word_bits, padded))
+
+
 def columns_of(shape: Any, name: str) -> int:
     """The length of the last axis of the argument ``name``."""
     if not len(shape):

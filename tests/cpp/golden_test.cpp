@@ -23,6 +23,7 @@
 #include "ops/prune_nm.h"
 #include "ops/prune_ranked.h"
 #include "ops/quantize.h"
+#include "ops/quantize_groups.h"
 #include "ops/remove_units.h"
 #include "ops/select.h"
 #include "ops/softmax.h"
@@ -169,6 +170,7 @@ class Run {
       select(dtype);
       prune_by_criteria(dtype);
       quantize(dtype);
+      quantize_by_rules(dtype);
       softmax_at_temperatures(dtype);
       structured(dtype);
       information(dtype);
@@ -257,6 +259,31 @@ class Run {
     keep("quantize_int8 scale", dtype, scale.hash());
     dequantize_int8(q.view(), scale.view(), out.view());
     keep("dequantize_int8", dtype, out.hash());
+  }
+
+  // Asymmetric along rows, symmetric along columns.
+  void quantize_by_rules(DType dtype) {
+    const std::pair<const char*, Convention> conventions[] = {
+        {"tersor", Convention::kTersor}, {"compressed-tensors", Convention::kCompressedTensors},
+        {"onnx", Convention::kOnnx},     {"torch", Convention::kTorch},
+        {"gptq", Convention::kGptq},     {"awq", Convention::kAwq}};
+    Matrix w = floats(dtype), out(dtype, rows_, cols_);
+    for (const auto& [name, convention] : conventions)
+      for (const GroupAxis groups : {GroupAxis{1, 40}, GroupAxis{0, 7}}) {
+        const bool symmetric = groups.axis == 0;
+        const CodeOptions options{
+            convention, {5, symmetric, false}, symmetric ? cpu::Rounding::kStochastic : cpu::Rounding::kHalfEven, 7, false};
+        const std::int64_t along = ((symmetric ? rows_ : cols_) + groups.size - 1) / groups.size;
+        Matrix q(DType::kUInt8, rows_, cols_), scale(dtype, symmetric ? along : rows_, symmetric ? cols_ : along);
+        Matrix zero_point(DType::kUInt8, symmetric ? along : rows_, symmetric ? cols_ : along);
+        const View zero_view = zero_point.view(), *const zeros = symmetric ? nullptr : &zero_view;
+        quantize_groups(w.view(), groups, options, q.view(), scale.view(), zeros);
+        const std::string what = std::string("quantize ") + name + (symmetric ? " symmetric" : " asymmetric");
+        keep(what.c_str(), dtype, q.hash());
+        keep((what + " scale").c_str(), dtype, scale.hash());
+        decode_groups(q.view(), groups, options.format, false, scale.view(), zeros, out.view());
+        keep(("de" + what).c_str(), dtype, out.hash());
+      }
   }
 
   void softmax_at_temperatures(DType dtype) {

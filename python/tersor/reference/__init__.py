@@ -30,7 +30,7 @@ from tersor.reference.information import (
     mutual_information,
 )
 from tersor.reference.matmul import matmul_bitmask
-from tersor.reference.pack import pack_int4, unpack_int4
+from tersor.reference.pack import pack_bits, pack_int4, unpack_bits, unpack_int4
 from tersor.reference.prune import (
     apply_mask,
     count_nonzero,
@@ -49,6 +49,7 @@ from tersor.reference.prune import (
     sparsity,
 )
 from tersor.reference.quantize import dequantize_int8, quantize_int8, round_fixed
+from tersor.reference.quantize_groups import dequantize, quantize
 from tersor.reference.select import kth_magnitude, kth_value, magnitude_threshold, quantile
 from tersor.reference.softmax import softmax
 from tersor.reference.structured import remove_units, score_units, select_units
@@ -69,6 +70,7 @@ __all__ = [
     "decompress_24",
     "decompress_bitmask",
     "decompress_nm",
+    "dequantize",
     "dequantize_int8",
     "distribution_entropy",
     "divergence",
@@ -89,6 +91,7 @@ __all__ = [
     "matmul_bitmask",
     "mean_threshold",
     "mutual_information",
+    "pack_bits",
     "pack_int4",
     "pack_mask",
     "philox",
@@ -96,6 +99,7 @@ __all__ = [
     "prune_magnitude",
     "prune_threshold",
     "quantile",
+    "quantize",
     "quantize_int8",
     "random_scores",
     "remove_units",
@@ -105,6 +109,7 @@ __all__ = [
     "softmax",
     "sparsity",
     "stored_columns",
+    "unpack_bits",
     "unpack_int4",
     "unpack_mask",
 ]

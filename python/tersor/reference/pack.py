@@ -1,4 +1,4 @@
-"""pack: two codes a byte."""
+"""pack: codes of a few bits each, one after the other."""
 
 from __future__ import annotations
 
@@ -20,3 +20,39 @@ def unpack_int4(p: NDArray[np.uint8], cols: int) -> NDArray[np.int8]:
     """The first ``cols`` nibbles of each row, sign-extended."""
     nibbles = np.stack([p & 0x0F, p >> 4], axis=-1).reshape(*p.shape[:-1], 2 * p.shape[-1])[..., :cols]
     return ((nibbles ^ 8).astype(np.int16) - 8).astype(np.int8)
+
+
+def pack_bits(
+    q: NDArray[np.int8] | NDArray[np.uint8], bits: int, word: str = "uint8", padded: bool = False
+) -> NDArray[np.uint8] | NDArray[np.int32]:
+    """The lowest ``bits`` bits of each code as a stream, each row filled up with 0 to whole words; padded, each word holds
+    as many whole codes as go into it. Words are little-endian."""
+    word_bits = 8 * np.dtype(word).itemsize
+    stream = np.unpackbits(q.view(np.uint8)[..., None], axis=-1, bitorder="little")[..., :bits]
+    if padded:
+        stream = filled_up(stream, -2, word_bits // bits)
+        words = stream.shape[-2] // (word_bits // bits)
+        stream = filled_up(stream.reshape(*q.shape[:-1], words, word_bits // bits * bits), -1, word_bits)
+    stream = filled_up(stream.reshape(*q.shape[:-1], stream.shape[-2] * stream.shape[-1]), -1, word_bits)
+    return np.packbits(stream, axis=-1, bitorder="little").view(word)
+
+
+def unpack_bits(
+    p: NDArray[np.uint8] | NDArray[np.int32], bits: int, cols: int, signed: bool = True, padded: bool = False
+) -> NDArray[np.int8] | NDArray[np.uint8]:
+    """The first ``cols`` codes of each row, sign-extended to int8 where they are signed."""
+    stream = np.unpackbits(p[..., None].view(np.uint8), axis=-1, bitorder="little")  # [..., words, bits of a word]
+    if padded:
+        stream = stream[..., : stream.shape[-1] // bits * bits]
+    stream = stream.reshape(*p.shape[:-1], stream.shape[-2] * stream.shape[-1])
+    codes = stream[..., : cols * bits].reshape(*p.shape[:-1], cols, bits)
+    sign = codes[..., -1:] if signed else np.zeros_like(codes[..., -1:])
+    whole = np.concatenate([codes, np.repeat(sign, 8 - bits, axis=-1)], axis=-1)
+    return np.packbits(whole, axis=-1, bitorder="little")[..., 0].view(np.int8 if signed else np.uint8)
+
+
+def filled_up(array: NDArray[np.uint8], axis: int, multiple: int) -> NDArray[np.uint8]:
+    """Zeros appended along an axis, to a multiple of its length."""
+    missing = [(0, 0)] * array.ndim
+    missing[axis] = (0, -array.shape[axis] % multiple)
+    return np.pad(array, missing)

@@ -104,11 +104,16 @@ def philox(counters: NDArray[np.uint64], seed: int) -> NDArray[np.uint32]:
     return np.stack(words, axis=-1).astype(np.uint32)
 
 
-def random_scores(shape: tuple[int, ...], seed: int) -> NDArray[np.uint32]:
-    """The upper 30 bits of word ``i % 4`` of counter ``i // 4`` for the entry of index i in C order."""
+def random_words(shape: tuple[int, ...], seed: int) -> NDArray[np.uint32]:
+    """Word ``i % 4`` of counter ``i // 4`` for the entry of index i in C order."""
     size = int(np.prod(shape))
     words = philox(np.arange(-(-size // 4), dtype=np.uint64), seed)
-    return np.asarray(words.reshape(-1)[:size].reshape(shape) >> np.uint32(2))
+    return np.asarray(words.reshape(-1)[:size].reshape(shape))
+
+
+def random_scores(shape: tuple[int, ...], seed: int) -> NDArray[np.uint32]:
+    """The upper 30 bits of each entry's word."""
+    return np.asarray(random_words(shape, seed) >> np.uint32(2))
 
 
 def mask_nm(w: Array, n: int, m: int, axis: int = -1) -> NDArray[np.bool_]:

@@ -3,7 +3,8 @@
 They take and return tensors like the functions of the same names in ``tersor``, without ``out=``. torch.compile sees
 them as single operators and does not break the graph; autograd works through ``prune_*``, ``apply_mask``,
 ``remove_units``, ``softmax``, ``compress_bitmask``, ``decompress_bitmask`` and, in x, ``matmul_bitmask``. A BitmaskTensor
-is its parts here, one by one. Those
+is its parts here, one by one, and so is a Quantized: without zero points ``quantize`` gives
+an empty tensor for them. ``quantize.scaled`` takes scales. Those
 that give a number, such as ``count_nonzero``, give a tensor of no dimensions. Lists of tensors are for the functions of
 ``tersor`` alone.
 
@@ -28,6 +29,7 @@ from tersor.torch import (
     prune,
     prune_criteria,
     quantize,
+    quantize_groups,
     select,
     softmax,
     structured,
@@ -44,6 +46,7 @@ __all__ = [
     "prune",
     "prune_criteria",
     "quantize",
+    "quantize_groups",
     "remove_channels",
     "select",
     "softmax",

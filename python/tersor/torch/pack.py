@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+import tersor
 from tersor import _core
-from tersor._arguments import packed_shape, unpacked_shape
+from tersor._arguments import packed_codes_shape, packed_shape, unpacked_shape
 from tersor.torch._library import plain, register
 
 
@@ -34,3 +35,28 @@ def _unpack_int4(p: Tensor, cols: int) -> Tensor:
 
 register("pack_int4(Tensor q) -> Tensor", _pack_int4, fake=_fake_pack_int4)
 register("unpack_int4(Tensor p, SymInt cols) -> Tensor", _unpack_int4, fake=_fake_unpack_int4)
+
+
+def _fake_pack_bits(q: Tensor, bits: int, word: str = "uint8", padded: bool = False) -> Tensor:
+    word_bits = 8 if word == "uint8" else 32
+    return q.new_empty(packed_codes_shape(q.shape, bits, "q", word_bits, padded), dtype=getattr(torch, word))
+
+
+def _pack_bits(q: Tensor, bits: int, word: str = "uint8", padded: bool = False) -> Tensor:
+    return tersor.pack_bits(plain(q), bits, word=word, padded=padded)  # type: ignore[no-any-return]
+
+
+def _fake_unpack_bits(p: Tensor, bits: int, cols: int, signed: bool = True, padded: bool = False) -> Tensor:
+    return p.new_empty(unpacked_shape(p.shape, cols, "p"), dtype=torch.int8 if signed else torch.uint8)
+
+
+def _unpack_bits(p: Tensor, bits: int, cols: int, signed: bool = True, padded: bool = False) -> Tensor:
+    return tersor.unpack_bits(plain(p), bits, cols, signed=signed, padded=padded)  # type: ignore[no-any-return]
+
+
+register("pack_bits(Tensor q, int bits, str word='uint8', bool padded=False) -> Tensor", _pack_bits, fake=_fake_pack_bits)
+register(
+    "unpack_bits(Tensor p, int bits, SymInt cols, bool signed=True, bool padded=False) -> Tensor",
+    _unpack_bits,
+    fake=_fake_unpack_bits,
+)

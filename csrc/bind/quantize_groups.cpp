@@ -1,0 +1,71 @@
+#include "ops/quantize_groups.h"
+
+#include <optional>
+#include <string>
+
+#include "bind/argument.h"
+#include "bind/array.h"
+#include "bind/call.h"
+#include "bind/families.h"
+
+namespace tersor::bind {
+
+namespace {
+
+// None: all entries are one group.
+GroupAxis group_axis(py::handle axis, py::handle size, const View& view) {
+  if (axis.is_none()) return {kNoAxis, 1};
+  return {axis_argument(axis, view), integer_argument(size, "group_size")};
+}
+
+CodeFormat code_format(py::handle bits, bool symmetric, bool is_signed) {
+  return {int_argument(bits, "bits"), symmetric, is_signed};
+}
+
+// An array that may be missing.
+class OptionalArray {
+ public:
+  OptionalArray(py::handle object, const char* name, Use use) {
+    if (!object.is_none()) array_.emplace(object, name, use);
+  }
+  const View* view() const noexcept { return array_ ? &array_->view() : nullptr; }
+
+ private:
+  std::optional<ArrayArg> array_;
+};
+
+void bound_quantize_groups(py::handle w, py::handle axis, py::handle group_size, py::handle bits, bool symmetric, bool is_signed,
+                           const std::string& convention, const std::string& rounding, py::handle seed, bool packed,
+                           bool scale_is_given, py::handle scale, py::handle zero_point, py::handle q) {
+  const Use use = scale_is_given ? Use::kInput : Use::kOutput;
+  const ArrayArg w_arg(w, "w"), scale_arg(scale, "scale", use), q_arg(q, "q", Use::kOutput);
+  const OptionalArray zero_point_arg(zero_point, "zero_point", use);
+  const GroupAxis groups = group_axis(axis, group_size, w_arg);
+  const CodeOptions options{convention_of(convention), code_format(bits, symmetric, is_signed), rounding_of(rounding),
+                            seed_argument(seed), packed};
+  if (scale_is_given)
+    run_op([&] { encode_groups(w_arg, groups, options, scale_arg, zero_point_arg.view(), q_arg); }, w_arg, q_arg);
+  else
+    run_op([&] { quantize_groups(w_arg, groups, options, q_arg, scale_arg, zero_point_arg.view()); }, w_arg, q_arg);
+}
+
+void bound_dequantize_groups(py::handle q, py::handle axis, py::handle group_size, py::handle bits, bool is_signed, bool packed,
+                             py::handle scale, py::handle zero_point, py::handle out) {
+  const ArrayArg q_arg(q, "q"), scale_arg(scale, "scale"), out_arg(out, "out", Use::kOutput);
+  const OptionalArray zero_point_arg(zero_point, "zero_point", Use::kInput);
+  const GroupAxis groups = group_axis(axis, group_size, out_arg);
+  const CodeFormat format = code_format(bits, zero_point.is_none(), is_signed);
+  run_op([&] { decode_groups(q_arg, groups, format, packed, scale_arg, zero_point_arg.view(), out_arg); }, q_arg, out_arg);
+}
+
+}  // namespace
+
+void bind_quantize_groups(py::module_& module) {
+  module.def("quantize_groups", bound_quantize_groups, py::arg("w"), py::arg("axis"), py::arg("group_size"), py::arg("bits"),
+             py::arg("symmetric"), py::arg("signed"), py::arg("convention"), py::arg("rounding"), py::arg("seed"),
+             py::arg("packed"), py::arg("scale_is_given"), py::arg("scale"), py::arg("zero_point"), py::arg("q"));
+  module.def("dequantize_groups", bound_dequantize_groups, py::arg("q"), py::arg("axis"), py::arg("group_size"), py::arg("bits"),
+             py::arg("signed"), py::arg("packed"), py::arg("scale"), py::arg("zero_point"), py::arg("out"));
+}
+
+}  // namespace tersor::bind

@@ -1,0 +1,111 @@
+#pragma once
+// Scales and codes of a tile of an array: between what is stored, however it lies, and what kernels work on.
+
+#include <cstdint>
+#include <optional>
+
+#include "core/integers.h"
+#include "core/memory.h"
+#include "cpu/kernels.h"
+#include "ops/loop_plan.h"
+#include "ops/quantize_layout.h"
+
+namespace tersor {
+
+// Whole vectors, so that kernels need not stop in the middle of one.
+constexpr std::int64_t padded(std::int64_t count) noexcept { return ceil_div(count, 64) * 64; }
+
+// One number a group, of the type of arithmetic.
+struct GroupNumbers {
+  std::byte *lows, *highs, *scales, *zero_points;
+
+  static constexpr int kArrays = 4;
+  static std::int64_t bytes(std::int64_t count, std::int64_t math_bytes) noexcept { return kArrays * padded(count) * math_bytes; }
+  GroupNumbers(std::byte* at, std::int64_t count, std::int64_t math_bytes) noexcept;
+  GroupNumbers from(std::int64_t first, std::int64_t math_bytes) const noexcept;
+};
+
+// An array in C order without gaps: itself, or a copy of it.
+class DenseArray {
+ public:
+  DenseArray(const View& view, Access access);
+  std::byte* data() const noexcept { return rows_.data; }
+  void write_back() const;  // after changes
+
+ private:
+  Grid grid_;
+  Rectangle all_;
+  std::optional<Scratch> copy_;
+  cpu::Rows rows_;
+};
+
+// The scales of an array in the form that kernels take them, and back.
+class StoredScales {
+ public:
+  StoredScales(DType math, const View& scale, const View* zero_point, CodeFormat format, Access access);
+
+  void make(const GroupNumbers& numbers, std::int64_t first, std::int64_t count, const cpu::ScaleRule& rule) const noexcept;
+  void load(const GroupNumbers& numbers, std::int64_t first, std::int64_t count) const noexcept;
+  void write_back() const;
+
+ private:
+  std::byte* scale_at(std::int64_t first) const noexcept { return scale_.data() + first * item_size(dtype_); }
+  std::uint8_t* zero_point_at(std::int64_t first) const noexcept;
+
+  const cpu::QuantizeGroupsKernels::OfMath& kernels_;
+  DType dtype_;
+  DenseArray scale_;
+  std::optional<DenseArray> zero_point_;
+  CodeFormat format_;
+};
+
+// Where the codes of a tile lie in an array of codes: one a byte, or `packed_bits` each, rows in whole bytes.
+struct CodeGrid {
+  Grid grid;
+  int packed_bits;  // 0: not packed
+
+  Rectangle bytes_of(const Tile& tile) const noexcept;
+  std::int64_t scratch_bytes(std::int64_t rows, std::int64_t cols) const noexcept;
+};
+
+class Encoder {
+ public:
+  Encoder(const View& w, const GroupLayout& layout, const CodeOptions& options, const View& q, const Grid& q_grid) noexcept;
+
+  std::int64_t scratch_bytes(std::int64_t rows, std::int64_t cols) const noexcept;
+  // Codes of dense rows by the scales in `numbers`. What lies behind the rows is fetched meanwhile where it is read next.
+  void encode(const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers, std::byte* scratch, bool fetches_next) const;
+
+ private:
+  bool is_random() const noexcept { return rule_.rounding == cpu::Rounding::kStochastic; }
+  void encode_row(const std::byte* from, std::int64_t cols, const GroupNumbers& numbers, const std::uint32_t* random,
+                  std::uint8_t* q, const std::byte* next) const noexcept;
+
+  GroupLayout layout_;
+  const cpu::QuantizeGroupsKernels& kernels_;
+  DType dtype_;
+  cpu::CodeRule rule_;
+  std::uint64_t seed_;
+  CodeGrid codes_;
+  Store store_;
+};
+
+class Decoder {
+ public:
+  Decoder(const GroupLayout& layout, DType math, CodeFormat format, bool packed, const Grid& q, const Grid& out, DType dtype,
+          Store store) noexcept;
+
+  std::int64_t scratch_bytes(std::int64_t rows, std::int64_t cols) const noexcept;
+  void decode(const Tile& tile, const GroupNumbers& numbers, std::byte* scratch) const;
+
+ private:
+  GroupLayout layout_;
+  const cpu::QuantizeGroupsKernels::OfMath& kernels_;
+  CodeFormat format_;
+  CodeGrid codes_;
+  Grid out_;
+  DType dtype_;
+  Store store_;
+};
+
+}  // namespace tersor

@@ -1,0 +1,124 @@
+#include "ops/quantize_convention.h"
+
+#include <string>
+
+#include "core/check.h"
+
+namespace tersor {
+
+namespace {
+
+template <class Enum>
+struct Named {
+  const char* name;
+  Enum value;
+};
+
+constexpr Named<Convention> kConventions[] = {
+    {"tersor", Convention::kTersor}, {"compressed-tensors", Convention::kCompressedTensors},
+    {"onnx", Convention::kOnnx},     {"torch", Convention::kTorch},
+    {"gptq", Convention::kGptq},     {"awq", Convention::kAwq},
+};
+constexpr Named<cpu::Rounding> kRoundings[] = {
+    {"half_even", cpu::Rounding::kHalfEven}, {"half_away", cpu::Rounding::kHalfAway},    {"half_up", cpu::Rounding::kHalfUp},
+    {"truncate", cpu::Rounding::kTruncate},  {"stochastic", cpu::Rounding::kStochastic},
+};
+
+template <class Enum, std::size_t kCount>
+Enum find(const Named<Enum> (&all)[kCount], std::string_view name, const char* argument) {
+  std::string names;
+  for (const auto& one : all) {
+    if (one.name == name) return one.value;
+    names += (names.empty() ? "\"" : ", \"") + std::string(one.name) + "\"";
+  }
+  throw ValueError(std::string(argument) + " must be one of " + names + ", got \"" + std::string(name) + "\"");
+}
+
+// From 1 to the next number.
+double epsilon_of(DType dtype) noexcept {
+  switch (dtype) {
+    case DType::kFloat16: return 0x1p-10;
+    case DType::kBFloat16: return 0x1p-7;
+    case DType::kFloat64: return 0x1p-52;
+    default: return 0x1p-23;
+  }
+}
+
+// Below this onnxruntime replaces a scale; float16 is replaced only where nothing is left of it.
+double least_normal_of(DType dtype) noexcept {
+  if (dtype == DType::kFloat16) return 0;
+  return dtype == DType::kFloat64 ? 0x1p-1022 : 0x1p-126;
+}
+
+int least_code(Convention convention, CodeFormat format) noexcept {
+  const int least = format.is_signed ? -(1 << (format.bits - 1)) : 0;
+  return convention == Convention::kTersor && format.symmetric ? least + 1 : least;
+}
+int most_code(CodeFormat format) noexcept { return (1 << (format.bits - (format.is_signed ? 1 : 0))) - 1; }
+
+// torch rounds each step to the dtype of its tensors. float32 and float64 are what steps are in anyway.
+DType step_of(Convention convention, DType w) noexcept {
+  const bool rounds = convention == Convention::kCompressedTensors || convention == Convention::kAwq;
+  return rounds && item_size(w) == 2 ? w : DType::kFloat64;
+}
+
+}  // namespace
+
+Convention convention_of(std::string_view name) { return find(kConventions, name, "convention"); }
+cpu::Rounding rounding_of(std::string_view name) { return find(kRoundings, name, "rounding"); }
+
+cpu::ScaleRule scale_rule(Convention convention, CodeFormat format, DType w, DType scale) noexcept {
+  const double steps = (1 << format.bits) - 1, most_of_half = (1 << (format.bits - 1)) - 1;
+  cpu::ScaleRule rule{};
+  rule.symmetric = format.symmetric;
+  rule.includes_zero = true;
+  rule.divisor = format.symmetric ? steps / 2 : steps;
+  rule.instead = 1;
+  rule.least = least_code(convention, format);
+  rule.most = most_code(format);
+  rule.middle = middle_of(format);
+  rule.step = step_of(convention, w);
+  switch (convention) {
+    case Convention::kTersor:
+      rule.sides_apart = !format.symmetric;
+      if (format.symmetric) rule.divisor = most_of_half;
+      break;
+    case Convention::kCompressedTensors:
+      rule.instead = epsilon_of(scale);
+      rule.zero_point_first = true;
+      break;
+    case Convention::kOnnx:
+      rule.in_float64 = true;
+      rule.least_scale = least_normal_of(scale);
+      if (format.symmetric && format.is_signed && format.bits == 8) rule.divisor = most_of_half;
+      break;
+    case Convention::kTorch:
+      rule.rounds_quotient = true;
+      rule.least_scale = rule.instead = epsilon_of(DType::kFloat32);
+      break;
+    case Convention::kGptq:
+      rule.one_sided = rule.widens_nothing = rule.rounds_quotient = true;
+      rule.divisor = steps;
+      rule.instead = 2 / steps;
+      break;
+    case Convention::kAwq:
+      rule.includes_zero = false;
+      rule.rounds_quotient = true;
+      rule.least_range = 1e-5;
+      if (format.symmetric) rule.divisor = most_of_half;
+      break;
+  }
+  return rule;
+}
+
+cpu::CodeRule code_rule(Convention convention, CodeFormat format, cpu::Rounding rounding, DType w) noexcept {
+  return {.least = least_code(convention, format),
+          .most = most_code(format),
+          .flip = flip_of(format),
+          .rounding = rounding,
+          .by_reciprocal = convention == Convention::kTorch,
+          .zero_point_first = convention == Convention::kCompressedTensors,
+          .step = step_of(convention, w)};
+}
+
+}  // namespace tersor

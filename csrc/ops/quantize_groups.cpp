@@ -1,0 +1,320 @@
+#include "ops/quantize_groups.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "core/check.h"
+#include "core/memory.h"
+#include "ops/check_views.h"
+#include "ops/loop.h"
+#include "ops/quantize_codes.h"
+#include "ops/quantize_layout.h"
+
+namespace tersor {
+
+namespace {
+
+constexpr std::int64_t kPartRows = 64;      // rows of a tile whose scales are known
+constexpr std::int64_t kLongStripe = 1024;  // columns of it
+
+// --- what is asked of the arguments ---------------------------------------------------------------------------------------
+
+bool same_shape_as(const View& view, const View& like, int axis, std::int64_t length) noexcept {
+  View wanted = like;
+  if (axis == kNoAxis)
+    std::fill_n(wanted.shape, wanted.ndim, 1);
+  else
+    wanted.shape[axis] = length;
+  return same_shape(view, wanted);
+}
+
+void require_scale(const View& w, GroupAxis groups, const View& view) {
+  const std::int64_t count = groups.axis == kNoAxis ? 1 : ceil_div(w.shape[groups.axis], groups.size);
+  if (!same_shape_as(view, w, groups.axis, count))
+    throw ValueError(
+        std::string(view.name) + " has shape " + shape_text(view) + "; for the groups of " + w.name + ", of shape " +
+        shape_text(w) + ", it must have " +
+        (groups.axis == kNoAxis ? "1 everywhere" : std::to_string(count) + " along axis " + std::to_string(groups.axis)));
+}
+
+void require_groups(GroupAxis groups, CodeFormat format) {
+  if (format.bits < kLeastBits || format.bits > kMostBits)
+    throw ValueError("bits must lie in [" + std::to_string(kLeastBits) + ", " + std::to_string(kMostBits) + "], got " +
+                     std::to_string(format.bits));
+  if (groups.size < 1) throw ValueError("group_size must be at least 1, got " + std::to_string(groups.size));
+}
+
+// Where packed codes of a group begin and end within a byte, groups cannot be written apart.
+void require_whole_bytes(const View& w, GroupAxis groups, int bits) {
+  const bool last = groups.axis == w.ndim - 1 || groups.axis == kNoAxis;
+  const std::int64_t cols = w.ndim ? w.shape[w.ndim - 1] : 1, run = groups.axis == kNoAxis ? cols : groups.size;
+  if (!last || (run * bits % 8 != 0 && (groups.axis == kNoAxis || groups.size < cols)))
+    throw ValueError("packed codes must have their groups in whole bytes along the last axis; use pack_bits");
+}
+
+void require_codes(const View& w, GroupAxis groups, CodeFormat format, bool packed, const View& q) {
+  require_dtype(q, {format.is_signed && !packed ? DType::kInt8 : DType::kUInt8});
+  require_same_device(w, q);
+  if (!packed) return require_same_shape(w, q);
+  require_whole_bytes(w, groups, format.bits);
+  View wanted = w;
+  if (w.ndim) wanted.shape[w.ndim - 1] = ceil_div(w.shape[w.ndim - 1] * format.bits, 8);
+  if (!same_shape(wanted, q))
+    throw ValueError(std::string(q.name) + " has shape " + shape_text(q) + "; for " + w.name + " it must have shape " +
+                     shape_text(wanted));
+}
+
+void require_scales(const View& w, GroupAxis groups, CodeFormat format, const View& scale, const View* zero_point) {
+  require_floating(scale);
+  require_scale(w, groups, scale);
+  require_same_device(w, scale);
+  if (!zero_point) return;
+  require_dtype(*zero_point, {format.is_signed ? DType::kInt8 : DType::kUInt8});
+  require_scale(w, groups, *zero_point);
+  require_same_device(w, *zero_point);
+}
+
+// --- ranges ----------------------------------------------------------------------------------------------------------------
+
+template <class Math>
+void reset_as(std::byte* lows, std::byte* highs, std::int64_t count) noexcept {
+  std::fill_n(reinterpret_cast<Math*>(lows), count, std::numeric_limits<Math>::infinity());
+  std::fill_n(reinterpret_cast<Math*>(highs), count, -std::numeric_limits<Math>::infinity());
+}
+void reset(const GroupNumbers& numbers, std::int64_t count, std::int64_t math_bytes) noexcept {
+  if (math_bytes == 8)
+    reset_as<double>(numbers.lows, numbers.highs, count);
+  else
+    reset_as<float>(numbers.lows, numbers.highs, count);
+}
+
+// What pieces of a group have found, put together.
+template <class Math>
+void join_as(const GroupNumbers& pieces, std::int64_t first, std::int64_t count, const GroupNumbers& groups, std::int64_t group) {
+  const auto *lows = reinterpret_cast<const Math*>(pieces.lows) + first,
+             *highs = reinterpret_cast<const Math*>(pieces.highs) + first;
+  reinterpret_cast<Math*>(groups.lows)[group] = *std::min_element(lows, lows + count);
+  reinterpret_cast<Math*>(groups.highs)[group] = *std::max_element(highs, highs + count);
+}
+
+// The layout of the array `full`, whose codes and numbers are these: rows may be merged where both lie dense.
+GroupLayout layout_for(const View& full, const View& codes, const View& numbers, GroupAxis groups, CodeFormat format, bool packed) {
+  const GroupLayout layout = layout_of(full, groups);
+  const bool rows_end_in_bytes = !packed || layout.length * format.bits % 8 == 0;
+  return codes.is_contiguous() && numbers.is_contiguous() && rows_end_in_bytes ? with_rows_merged(layout) : layout;
+}
+
+// --- all of it -------------------------------------------------------------------------------------------------------------
+
+struct Quantizer {
+  GroupLayout layout;
+  Grid grid;
+  DType dtype;
+  std::int64_t item_bytes, math_bytes;
+  StoredScales scales;
+  cpu::ScaleRule rule;
+  Encoder encoder;
+
+  Quantizer(const View& w, GroupAxis groups, const CodeOptions& options, const View& scale, const View* zero_point, const View& q,
+            Access access)
+      : layout(layout_for(w, q, w, groups, options.format, options.packed)),
+        grid(grid_of(w, groups, layout)),
+        dtype(w.dtype),
+        item_bytes(item_size(w.dtype)),
+        math_bytes(item_size(arithmetic_dtype(w.dtype))),
+        scales(arithmetic_dtype(w.dtype), scale, zero_point, options.format, access),
+        rule(scale_rule(options.convention, options.format, w.dtype, scale.dtype)),
+        encoder(w, layout, options, q, grid_of(q, groups, layout)) {}
+
+  // Calls body(tile, rows of w, numbers of the tile's groups, scratch) for tiles of `rows_each` rows by `cols_each` columns at
+  // most.
+  template <class Walk, class Body>
+  void for_each_part(std::int64_t rows_each, std::int64_t cols_each, std::int64_t groups_each, Walk walk, Body body) const {
+    const std::int64_t number_bytes = GroupNumbers::bytes(groups_each, math_bytes);
+    const std::int64_t rectangle_bytes = grid.scratch_bytes(rows_each, cols_each);
+    walk(number_bytes + rectangle_bytes + encoder.scratch_bytes(rows_each, cols_each), [&](const Tile& tile, std::byte* scratch) {
+      const cpu::ConstRows from = grid.read(tile.row, tile.rows, tile.col, tile.cols, scratch + number_bytes);
+      body(tile, from, GroupNumbers(scratch, groups_each, math_bytes), scratch + number_bytes + rectangle_bytes);
+    });
+  }
+  template <class Body>
+  void for_each_row_part(Body body) const {
+    const RowCut cut(layout, item_bytes);
+    for_each_part(
+        1, cut.cols_each, cut.groups_each,
+        [&](std::int64_t bytes, auto each) { for_each_stretch(layout, item_bytes, bytes, each); }, body);
+  }
+  template <class Body>
+  void for_each_column_part(std::int64_t rows_each, std::int64_t stripe, Body body) const {
+    for_each_part(
+        rows_each, stripe, stripe,
+        [&](std::int64_t bytes, auto each) { for_each_stripe(layout, rows_each, stripe, item_bytes, bytes, each); }, body);
+  }
+
+  void measure_rows(const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers) const {
+    cpu::quantize_groups_kernels().measure_groups[dtype](from.row<std::byte>(0), tile.cols, layout.size, numbers.lows,
+                                                         numbers.highs);
+  }
+  void measure_columns(const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers) const {
+    cpu::quantize_groups_kernels().measure_columns[dtype](from, {tile.rows, tile.cols}, numbers.lows, numbers.highs);
+  }
+};
+
+void quantize_short_groups(const Quantizer& work) {
+  const auto encode = [&](const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers, std::byte* scratch) {
+    work.scales.make(numbers, tile.first_scale, tile.scales, work.rule);
+    work.encoder.encode(tile, from, numbers, scratch, work.grid.is_dense());
+  };
+  if (work.layout.along_rows)
+    return work.for_each_row_part([&](const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers, std::byte* scratch) {
+      work.measure_rows(tile, from, numbers);
+      encode(tile, from, numbers, scratch);
+    });
+  const std::int64_t rows = std::min(work.layout.size, work.layout.length);
+  const std::int64_t stripe = std::max(kLeastStripe, kMostGroupBytes / (rows * work.item_bytes) / kLeastStripe * kLeastStripe);
+  work.for_each_column_part(rows, std::min(stripe, work.layout.inner),
+                            [&](const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers, std::byte* scratch) {
+                              reset(numbers, tile.cols, work.math_bytes);
+                              work.measure_columns(tile, from, numbers);
+                              encode(tile, from, numbers, scratch);
+                            });
+}
+
+// Two loops: the first finds the ranges, and there are few.
+void quantize_long_rows(const Quantizer& work) {
+  const GroupLayout& layout = work.layout;
+  const RowCut cut(layout, work.item_bytes);
+  const std::int64_t pieces = layout.outer * cut.per_row(layout), groups = layout.scale_count();
+  const Scratch of_pieces(static_cast<std::size_t>(GroupNumbers::bytes(pieces, work.math_bytes)));
+  const Scratch of_groups(static_cast<std::size_t>(GroupNumbers::bytes(groups, work.math_bytes)));
+  const GroupNumbers parts(of_pieces.data(), pieces, work.math_bytes), numbers(of_groups.data(), groups, work.math_bytes);
+  reset(parts, pieces, work.math_bytes);
+  work.for_each_row_part([&](const Tile& tile, cpu::ConstRows from, const GroupNumbers&, std::byte*) {
+    work.measure_rows(tile, from, parts.from(tile.number, work.math_bytes));
+  });
+  for (std::int64_t group = 0; group < groups; ++group) {
+    const auto join = work.math_bytes == 8 ? join_as<double> : join_as<float>;
+    join(parts, group * cut.pieces, cut.pieces, numbers, group);
+  }
+  work.scales.make(numbers, 0, groups, work.rule);
+  work.for_each_row_part([&](const Tile& tile, cpu::ConstRows from, const GroupNumbers&, std::byte* scratch) {
+    work.encoder.encode(tile, from, numbers.from(tile.first_scale, work.math_bytes), scratch, false);
+  });
+}
+
+void quantize_long_columns(const Quantizer& work) {
+  constexpr std::int64_t kMeasuredStripe = 256;
+  const GroupLayout& layout = work.layout;
+  const std::int64_t stripes = ceil_div(layout.inner, kMeasuredStripe), inner = stripes * kMeasuredStripe;
+  const std::int64_t count = layout.outer * layout.count * inner;
+  const Scratch of_columns(static_cast<std::size_t>(GroupNumbers::bytes(count, work.math_bytes)));
+  const GroupNumbers numbers(of_columns.data(), count, work.math_bytes);
+  reset(numbers, count, work.math_bytes);
+  const auto of_tile = [&](const Tile& tile) {
+    return numbers.from(tile.first_scale / layout.inner * inner + tile.col, work.math_bytes);
+  };
+  const std::int64_t rectangle_bytes = work.grid.scratch_bytes(kPartRows, kMeasuredStripe);
+  for_each_stripe(
+      layout, layout.size, kMeasuredStripe, work.item_bytes, rectangle_bytes, [&](const Tile& tile, std::byte* scratch) {
+        for (std::int64_t r = 0; r < tile.rows; r += kPartRows) {
+          Tile part = tile;
+          part.rows = std::min(kPartRows, tile.rows - r);
+          work.measure_columns(part, work.grid.read(tile.row + r, part.rows, tile.col, tile.cols, scratch), of_tile(tile));
+        }
+        work.scales.make(of_tile(tile), tile.first_scale, tile.cols, work.rule);
+      });
+  work.for_each_column_part(kPartRows, std::min(kLongStripe, layout.inner),
+                            [&](const Tile& tile, cpu::ConstRows from, const GroupNumbers&, std::byte* scratch) {
+                              work.encoder.encode(tile, from, of_tile(tile), scratch, false);
+                            });
+}
+
+// Where all entries are one group, and there are none, it has a scale too.
+void make_scales_of_nothing(const Quantizer& work, std::int64_t count) {
+  const Scratch scratch(static_cast<std::size_t>(GroupNumbers::bytes(count, work.math_bytes)));
+  const GroupNumbers numbers(scratch.data(), count, work.math_bytes);
+  reset(numbers, count, work.math_bytes);
+  work.scales.make(numbers, 0, count, work.rule);
+}
+
+void require_encodable(const char* op, const View& w, GroupAxis groups, const CodeOptions& options, const View& q,
+                       const View& scale, const View* zero_point) {
+  require_floating(w);
+  require_groups(groups, options.format);
+  require_codes(w, groups, options.format, options.packed, q);
+  require_scales(w, groups, options.format, scale, zero_point);
+  require_cpu(op, w);
+  require_no_overlap(w, q);
+  require_no_overlap(scale, q);
+  if (zero_point) require_no_overlap(*zero_point, q);
+}
+
+}  // namespace
+
+void quantize_groups(const View& w, GroupAxis groups, const CodeOptions& options, const View& q, const View& scale,
+                     const View* zero_point) {
+  require_encodable("quantize", w, groups, options, q, scale, zero_point);
+  require_no_overlap(w, scale);
+  if (zero_point) {
+    require_no_overlap(w, *zero_point);
+    require_no_overlap(scale, *zero_point);
+  }
+  const Quantizer work(w, groups, options, scale, zero_point, q, Access::kWrite);
+  if (w.size() == 0)
+    make_scales_of_nothing(work, scale.size());
+  else if (!has_long_groups(work.layout, work.item_bytes))
+    quantize_short_groups(work);
+  else if (work.layout.along_rows)
+    quantize_long_rows(work);
+  else
+    quantize_long_columns(work);
+  work.scales.write_back();
+}
+
+void encode_groups(const View& w, GroupAxis groups, const CodeOptions& options, const View& scale, const View* zero_point,
+                   const View& q) {
+  require_encodable("quantize", w, groups, options, q, scale, zero_point);
+  if (w.size() == 0) return;
+  const Quantizer work(w, groups, options, scale, zero_point, q, Access::kRead);
+  const auto encode = [&](const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers, std::byte* scratch) {
+    work.scales.load(numbers, tile.first_scale, tile.scales);
+    work.encoder.encode(tile, from, numbers, scratch, false);
+  };
+  if (work.layout.along_rows)
+    work.for_each_row_part(encode);
+  else
+    work.for_each_column_part(kPartRows, std::min(kLongStripe, work.layout.inner), encode);
+}
+
+void decode_groups(const View& q, GroupAxis groups, CodeFormat format, bool packed, const View& scale, const View* zero_point,
+                   const View& out) {
+  require_floating(out);
+  require_groups(groups, format);
+  require_codes(out, groups, format, packed, q);
+  require_scales(out, groups, format, scale, zero_point);
+  require_cpu("dequantize", q);
+  for (const View* in : {&q, &scale, zero_point})
+    if (in) require_no_overlap(*in, out);
+  if (out.size() == 0) return;
+  const GroupLayout layout = layout_for(out, q, out, groups, format, packed);
+  const DType math = arithmetic_dtype(scale.dtype);
+  const std::int64_t item_bytes = item_size(out.dtype), math_bytes = item_size(math);
+  const StoredScales scales(math, scale, zero_point, format, Access::kRead);
+  const Decoder decoder(layout, math, format, packed, grid_of(q, groups, layout), grid_of(out, groups, layout), out.dtype,
+                        store_for(q, out));
+  const RowCut cut(layout, item_bytes);
+  const std::int64_t stripe = std::min(kLongStripe, layout.inner), groups_each = layout.along_rows ? cut.groups_each : stripe;
+  const std::int64_t number_bytes = GroupNumbers::bytes(groups_each, math_bytes);
+  const auto decode = [&](const Tile& tile, std::byte* scratch) {
+    const GroupNumbers numbers(scratch, groups_each, math_bytes);
+    scales.load(numbers, tile.first_scale, tile.scales);
+    decoder.decode(tile, numbers, scratch + number_bytes);
+  };
+  if (layout.along_rows)
+    for_each_stretch(layout, item_bytes, number_bytes + decoder.scratch_bytes(1, cut.cols_each), decode);
+  else
+    for_each_stripe(layout, kPartRows, stripe, item_bytes, number_bytes + decoder.scratch_bytes(kPartRows, stripe), decode);
+}
+
+}  // namespace tersor

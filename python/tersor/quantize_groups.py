@@ -1,0 +1,308 @@
+"""quantize: codes of 2 to 8 bits with a scale for each group of entries, by the rules of several libraries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tersor import _core
+from tersor._arguments import integer, normal_axis, packed_codes_shape
+from tersor._outputs import dtype_name, floating_dtype_name, framework_of, is_float64
+from tersor._quantized import Quantized
+
+# What each library does where the caller does not say; its formulas are in C++.
+_UNSIGNED_SYMMETRIC = ("gptq",)
+_SIGNED_ASYMMETRIC = ("compressed-tensors",)
+_SCALES_OF_THE_ARRAYS_DTYPE = ("compressed-tensors", "awq")
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Runs of ``size`` entries along ``axis``; all entries where axis is None."""
+
+    shape: tuple[int, ...]
+    axis: int | None
+    size: int
+    whole: bool
+
+    @property
+    def scale_shape(self) -> tuple[int, ...]:
+        """Of what there is one of for each group."""
+        if self.axis is None:
+            return (1,) * len(self.shape)
+        length = self.shape[self.axis]
+        count = (1 if length else 0) if self.whole else -(-length // self.size)
+        return (*self.shape[: self.axis], count, *self.shape[self.axis + 1 :])
+
+    def in_whole_bytes(self, bits: int) -> bool:
+        """Whether packed codes of no group share a byte with those of another, row or group."""
+        if not self.shape:
+            return False
+        if self.axis is None:
+            return self.shape[-1] * bits % 8 == 0
+        return self.axis == len(self.shape) - 1 and (self.size * bits % 8 == 0 or self.size >= self.shape[-1])
+
+
+def groups_of(shape: Any, granularity: str, group_size: Any, axis: Any) -> Groups:
+    """The groups of an array of this shape."""
+    shape = tuple(shape)
+    if granularity == "tensor":
+        return Groups(shape, None, 1, True)
+    if granularity == "column":
+        if len(shape) < 2:
+            raise ValueError(f'granularity="column" needs at least two dimensions; w has shape {shape}')
+        axis = -2
+    elif granularity not in ("row", "group"):
+        raise ValueError(f'granularity must be one of "tensor", "row", "column", "group", got {granularity!r}')
+    axis = normal_axis(axis, len(shape))
+    if granularity == "group":
+        size = integer(group_size, "group_size")
+        if size < 1:
+            raise ValueError(f"group_size must be at least 1, got {size}")
+        return Groups(shape, axis, size, False)
+    return Groups(shape, axis, max(shape[axis], 1), True)
+
+
+def _stored_groups(t: Quantized) -> Groups:
+    if t.axis is None:
+        return Groups(t.shape, None, 1, True)
+    whole = t.group_size is None
+    return Groups(t.shape, t.axis, max(t.shape[t.axis], 1) if t.group_size is None else t.group_size, whole)
+
+
+def quantize(
+    w: Any,
+    bits: int = 8,
+    *,
+    granularity: str = "row",
+    axis: int = -1,
+    group_size: int = 128,
+    symmetric: bool = True,
+    signed: bool | None = None,
+    convention: str = "tersor",
+    rounding: str = "half_even",
+    seed: int = 0,
+    scale_dtype: Any = None,
+    scale: Any = None,
+    zero_point: Any = None,
+    packed: bool = False,
+    out: Any = None,
+) -> Quantized:
+    """Quantize to codes of 2 to 8 bits, with a scale and perhaps a zero point for each group of entries.
+
+    Parameters
+    ----------
+    w : array, float32, float16, bfloat16 or float64
+    bits : int in [2, 8], default 8
+    granularity : {"row", "tensor", "column", "group"}, default "row"
+        What has a scale of its own: each row along ``axis``; all of w; each column, that is a run along the last axis
+        but one; or each run of ``group_size`` entries along ``axis``, of which the last may be shorter.
+    axis : int, default -1
+        Of rows and groups.
+    group_size : int, default 128
+    symmetric : bool, default True
+        Whether zero lies in the middle; else each group has a zero point, the code of 0.
+    signed : bool, optional
+        int8 codes from ``-2**(bits - 1)``, or uint8 codes from 0. By default what the convention does: signed where
+        symmetric, unsigned where not; "gptq" always unsigned, "compressed-tensors" always signed.
+    convention : {"tersor", "compressed-tensors", "onnx", "torch", "gptq", "awq"}, default "tersor"
+        Whose formulas make the scales and codes; see Notes.
+    rounding : {"half_even", "half_away", "half_up", "truncate", "stochastic"}, default "half_even"
+        Ties to even, away from zero, or up; toward zero; or up with the probability of the fraction.
+    seed : int in [0, 2**64), default 0
+        Of stochastic rounding: the same seed gives the same codes for any number of threads, on every machine.
+    scale_dtype : name, NumPy dtype or torch dtype, optional
+        float32, float16, bfloat16 or float64. By default float32 (float64 for float64); w's own for
+        "compressed-tensors" and "awq". Codes are made with the scales as they are stored.
+    scale, zero_point : arrays, optional
+        Given scales, of the shape that ``Quantized`` describes, and zero points; without zero points codes are
+        symmetric. Then only codes are made.
+    packed : bool, default False
+        Codes one after the other in the bits of uint8, each row of the last axis in whole bytes.
+    out : array q, or tuple (q, scale) or (q, scale, zero_point), optional
+        Where the results go: q alone where scales are given. They may overlap nothing.
+
+    Returns
+    -------
+    Quantized
+        Of arrays of w's kind, on its device, or of those in ``out``.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range or unknown; a scale or an output has another shape; an output is
+        read-only or overlaps another array.
+    numpy.exceptions.AxisError
+        axis is out of range. It is a ValueError and an IndexError.
+    TypeError
+        An argument is no array, or of a dtype or kind that tersor does not read.
+
+    Notes
+    -----
+    low and high are the least and greatest finite entry of a group, n is ``2**bits - 1``, least and most are the first
+    and the last code. Arithmetic is in float32 (float64 for float64), each step rounded once.
+
+    =================== ========================= ================== ======================================== =====
+    convention          symmetric scale           asymmetric scale   zero point                               of 0
+    =================== ========================= ================== ======================================== =====
+    tersor              absmax / (2**(bits-1)-1)  high/n - low/n     round(least - low / scale)               1
+    compressed-tensors  absmax / (n / 2)          (high - low) / n   round(least - low / scale)               eps
+    onnx                absmax / (n / 2)          (high - low) / n   round(least - low / scale)               1
+    torch               absmax / (n / 2)          (high - low) / n   least - round(low / scale)               2**-23
+    gptq                2 absmax / n              (high - low) / n   -round(low / scale)                      2/n
+    awq                 absmax / (2**(bits-1)-1)  (high - low) / n   -round(low / scale)                      1e-5/n
+    =================== ========================= ================== ======================================== =====
+
+    The last column is the scale of a group of zeros. But for awq, low is at most 0 and high at least 0. A code is
+    ``clamp(round(x / scale) + zero_point, least, most)``; compressed-tensors rounds last, ``round(clamp(x / scale +
+    zero_point))``, and like awq rounds every step to w's dtype, as torch does; torch multiplies by ``1 / scale``. tersor
+    leaves out the least symmetric code, so that they reach as far to either side; onnx does for 8 signed bits in its
+    scale, which it computes in float64, with the zero point; gptq's symmetric scale is half of that where nothing in a
+    group is negative. ``tersor.reference`` has each rule in a few lines, with its source.
+
+    A scale is at most the greatest number of its dtype. An infinity becomes the first or last code, NaN the zero point.
+    Groups without entries have a scale where they are whole tensors, else there are none. A call interrupted by Ctrl-C
+    leaves outputs partly written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tersor
+    >>> w = np.float32([[0.5, 1.0, 2.0, 3.0], [-1.0, 0.0, 0.25, 0.5]])
+    >>> t = tersor.quantize(w, bits=4, granularity="group", group_size=2, symmetric=False)
+    >>> t.q, t.zero_point
+    (array([[ 7, 15, 10, 15],
+           [ 0, 15,  7, 15]], dtype=uint8), array([[ 0,  0],
+           [15,  0]], dtype=uint8))
+    >>> tersor.dequantize(t).round(2)
+    array([[ 0.47,  1.  ,  2.  ,  3.  ],
+           [-1.  ,  0.  ,  0.23,  0.5 ]], dtype=float32)
+    """
+    groups = groups_of(w.shape if hasattr(w, "shape") else _core.array_shape(w, "w"), granularity, group_size, axis)
+    bits = integer(bits, "bits")
+    scale_is_given = scale is not None
+    if scale_is_given:
+        symmetric = zero_point is None
+    elif zero_point is not None:
+        raise ValueError("zero_point is given without scale; give both, or neither")
+    signed = is_signed(signed, symmetric, convention)
+    code_dtype = "int8" if signed and not packed else "uint8"
+    q_shape = packed_codes_shape(groups.shape, bits, "w") if packed else groups.shape
+    if out is None:
+        framework = framework_of(w, "w")
+        q = framework.empty(w, q_shape, code_dtype)
+        if not scale_is_given:
+            if convention in _SCALES_OF_THE_ARRAYS_DTYPE:
+                _core.check_array(w, "w")  # a dtype that tersor does not know has no name
+            scale = framework.empty(w, groups.scale_shape, scale_dtype_name(w, scale_dtype, convention))
+            zero_point = None if symmetric else framework.empty(w, groups.scale_shape, "int8" if signed else "uint8")
+    elif scale_is_given:
+        q = out
+    else:
+        q, scale, zero_point = _outputs(out, symmetric)
+        if scale_dtype is not None and dtype_name(scale_dtype) != dtype_name(scale.dtype):
+            raise ValueError(f"scale_dtype is {dtype_name(scale_dtype)}, but out's scale has {dtype_name(scale.dtype)}")
+    at_once = not packed or groups.in_whole_bytes(bits)
+    codes = q if at_once else codes_beside(q, groups.shape, signed)
+    options = (bits, symmetric, signed, convention, rounding, seed, packed and at_once, scale_is_given)
+    _core.quantize_groups(w, groups.axis, groups.size, *options, scale, zero_point, codes)
+    if not at_once:
+        _core.pack_bits(codes, bits, False, q)
+    if out is None:
+        q = framework.result(q)
+        if not scale_is_given:
+            scale, zero_point = framework.result(scale), None if symmetric else framework.result(zero_point)
+    size = None if groups.whole else groups.size
+    return Quantized(q, scale, zero_point, bits, groups.shape, groups.axis, size, signed, bool(packed))
+
+
+def is_signed(signed: bool | None, symmetric: bool, convention: str) -> bool:
+    """Whether codes are, where the caller may not have said."""
+    if signed is not None:
+        return bool(signed)
+    return convention not in _UNSIGNED_SYMMETRIC if symmetric else convention in _SIGNED_ASYMMETRIC
+
+
+def scale_dtype_name(w: Any, scale_dtype: Any, convention: str) -> str:
+    """The dtype of the scales of w, where the caller may not have said."""
+    if scale_dtype is not None:
+        return floating_dtype_name(scale_dtype)
+    if convention in _SCALES_OF_THE_ARRAYS_DTYPE:
+        return dtype_name(w.dtype)
+    return "float64" if is_float64(w) else "float32"
+
+
+def codes_beside(packed: Any, shape: tuple[int, ...], signed: bool) -> Any:
+    """Codes before they are packed where the packed ones lie, or in NumPy's memory where these are of no known kind."""
+    dtype = "int8" if signed else "uint8"
+    try:
+        return framework_of(packed, "q").empty(packed, shape, dtype)
+    except TypeError:
+        return np.empty(shape, dtype)
+
+
+def _outputs(out: Any, symmetric: bool) -> tuple[Any, Any, Any]:
+    wanted = "(q, scale)" if symmetric else "(q, scale, zero_point)"
+    if not isinstance(out, (tuple, list)) or len(out) != (2 if symmetric else 3):
+        raise TypeError(f"out must be a tuple {wanted}")
+    if symmetric:
+        return out[0], out[1], None
+    _core.check_array(out[2], "zero_point")  # None would be no zero point
+    return out[0], out[1], out[2]
+
+
+def dequantize(t: Quantized, *, dtype: Any = None, out: Any = None) -> Any:
+    """Turn codes back into numbers: ``(q - zero_point) * scale``.
+
+    Parameters
+    ----------
+    t : Quantized
+    dtype : name, NumPy dtype or torch dtype, optional
+        float32, float16, bfloat16 or float64; the scale's dtype by default.
+    out : array of t's shape and a floating dtype, optional
+        Where the result goes; it may not overlap t's arrays. Its dtype decides, and ``dtype`` must not differ.
+
+    Returns
+    -------
+    array
+        ``out``, or a new array of the kind of the codes and t's shape, on their device.
+
+    Raises
+    ------
+    ValueError
+        The arrays of t do not fit each other; out does not fit, is read-only, overlaps an array of t, or differs
+        from dtype.
+    TypeError
+        t is no Quantized; an array is of another dtype or kind; dtype is not one of the four.
+
+    Notes
+    -----
+    The difference is exact; the product is taken in float32 (float64 for float64 scales) and rounded once to ``dtype``,
+    half to even; what is too large for it becomes infinite. A call interrupted by Ctrl-C leaves out partly written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tersor
+    >>> t = tersor.Quantized(np.int8([[7, -4]]), np.float32([[0.5]]), bits=4, shape=(1, 2), axis=1)
+    >>> tersor.dequantize(t)
+    array([[ 3.5, -2. ]], dtype=float32)
+    """
+    if not isinstance(t, Quantized):
+        raise TypeError(f"t must be a Quantized, as quantize gives it, not {type(t).__name__}")
+    groups = _stored_groups(t)
+    filled = out
+    if out is None:
+        framework = framework_of(t.q, "q")
+        _core.check_array(t.scale, "scale")
+        filled = framework.empty(t.q, t.shape, dtype_name(t.scale.dtype) if dtype is None else floating_dtype_name(dtype))
+    elif dtype is not None and dtype_name(dtype) != dtype_name(out.dtype):
+        raise ValueError(f"dtype is {dtype_name(dtype)}, but out has dtype {dtype_name(out.dtype)}")
+    q, packed = t.q, t.packed
+    if packed and not groups.in_whole_bytes(t.bits):
+        q, packed = codes_beside(t.q, t.shape, t.signed), False
+        _core.unpack_bits(t.q, t.bits, t.shape[-1] if t.shape else 1, False, q)
+    _core.dequantize_groups(q, groups.axis, groups.size, t.bits, t.signed, packed, t.scale, t.zero_point, filled)
+    return out if out is not None else framework.result(filled)
