@@ -1,4 +1,4 @@
-"""pack: two signed nibbles a byte."""
+"""pack: two signed nibbles a byte, and codes of any few bits."""
 
 from __future__ import annotations
 
@@ -128,3 +128,72 @@ def test_columns_that_do_not_fit_the_bytes(cols: int) -> None:
 @pytest.mark.parametrize("cols", [19, 20])
 def test_columns_that_fit_the_bytes(cols: int) -> None:
     assert tersor.unpack_int4(np.zeros((3, 10), np.uint8), cols).shape == (3, cols)
+
+
+# --- any number of bits ------------------------------------------------------------------------------------------------
+
+
+def codes_of(bits: int, signed: bool, shape: tuple[int, ...], seed: int = 0) -> Any:
+    low = -(2 ** (bits - 1)) if signed else 0
+    dtype = np.int8 if signed else np.uint8
+    return np.random.default_rng(seed).integers(low, low + 2**bits, shape).astype(dtype)
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+class TestEveryNumberOfBits:
+    @pytest.mark.parametrize("signed", [True, False], ids=["int8", "uint8"])
+    def test_every_row_size(self, bits: int, signed: bool, each_level: Any) -> None:
+        for cols in (*range(75), 127, 128, 129, 300):
+            q = codes_of(bits, signed, (3, cols), cols)
+            for word in ("uint8", "int32"):
+                for padded in (False, True):
+                    expected = spec.pack_bits(q, bits, word, padded)
+                    for setting in each_level:
+                        context = f"{cols} columns, {word}, padded {padded}, {setting}"
+                        packed = tersor.pack_bits(q, bits, word=word, padded=padded)
+                        assert_same_bits(packed, expected, context)
+                        assert_same_bits(tersor.unpack_bits(packed, bits, cols, signed=signed, padded=padded), q, context)
+
+    def test_every_pair_at_every_place(self, bits: int, each_level: Any) -> None:
+        """All pairs of neighbours, each at every place within eight codes, which are whole bytes."""
+        pairs = np.stack(np.meshgrid(*[np.arange(2**bits, dtype=np.uint8)] * 2), axis=-1).reshape(-1)
+        for before in range(8):
+            q = np.concatenate([np.zeros(before, np.uint8), pairs])
+            expected = spec.pack_bits(q, bits)
+            for setting in each_level:
+                assert_same_bits(tersor.pack_bits(q, bits), expected, f"{before} before, {setting}")
+                assert_same_bits(tersor.unpack_bits(expected, bits, q.size, signed=False), q, f"{before}, {setting}")
+
+    def test_all_that_does_not_fit_is_found(self, bits: int, each_level: Any) -> None:
+        for dtype, values in ((np.int8, range(-128, 128)), (np.uint8, range(256))):
+            low = -(2 ** (bits - 1)) if dtype == np.int8 else 0
+            for place in (0, 63, 64, 69):
+                q = np.zeros((2, 70), dtype)
+                for value in values:
+                    q[1, place] = value
+                    if low <= value < low + 2**bits:
+                        continue
+                    for _ in each_level:
+                        with pytest.raises(ValueError, match="outside"):
+                            tersor.pack_bits(q, bits)
+
+    def test_long_rows(self, bits: int, settings: Any) -> None:
+        for shape in ((700_003,), (3, 300_000), (5000, 96)):
+            q = codes_of(bits, True, shape)
+            for word, padded in (("uint8", False), ("int32", True)):
+                expected = spec.pack_bits(q, bits, word, padded)
+                for setting in settings:
+                    packed = tersor.pack_bits(q, bits, word=word, padded=padded)
+                    assert_same_bits(packed, expected, f"{shape}, {word}, {setting}")
+                    assert_same_bits(tersor.unpack_bits(packed, bits, shape[-1], padded=padded), q, f"{shape}, {setting}")
+
+    def test_padded_words_of_compressed_tensors(self, bits: int) -> None:
+        pytest.importorskip("compressed_tensors", reason="compressed-tensors is not installed")
+        import torch
+        from compressed_tensors.compressors.quantized_compressors.pack_quantized import pack_to_int32, unpack_from_int32
+
+        q = codes_of(bits, True, (5, 77))
+        moved = (q.astype(np.int16) + 2 ** (bits - 1)).astype(np.uint8)
+        packed = tersor.pack_bits(moved, bits, word="int32", padded=True)
+        assert_same_bits(packed, pack_to_int32(torch.from_numpy(q), bits).numpy())
+        assert_same_bits(unpack_from_int32(torch.from_numpy(packed), bits, torch.Size(q.shape)).numpy(), q)

@@ -130,9 +130,9 @@ def pack_bits(q: Any, bits: int, *, word: str = "uint8", padded: bool = False, o
     Notes
     -----
     The first code is in the lowest bits; int8 codes are in two's complement. Words are little-endian, so that the bytes
-    of int32 words are those of uint8 ones. With ``word="int32"`` this is the layout of compressed-tensors, ``pack_to_int32``
-    of 0.12 and later, once ``2**(bits - 1)`` is added to signed codes. A call interrupted by Ctrl-C leaves out partly
-    written.
+    of int32 words are those of uint8 ones. Once ``2**(bits - 1)`` is added to signed codes, int32 words are those of
+    ``pack_to_int32`` of compressed-tensors: padded up to 0.12, as one stream in later releases. A call interrupted by
+    Ctrl-C leaves out partly written.
 
     Examples
     --------
