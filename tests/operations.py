@@ -364,6 +364,7 @@ OPERATIONS = [
             f"dequantize {name}",
             "quantize",
             codes_of(options),
+            dtypes=("float32", "bfloat16"),  # test_quantize_groups.py has the others
             least_ndim=least_ndim,
             whole=whole,
             call=lambda *parts, shape, dtype, out, options=options, **_: tersor.dequantize(
