@@ -46,7 +46,7 @@ constexpr CodeFormat kInt8{8, true, true};
 
 // Scales of rows, in the arithmetic type of w and as they are stored, which is the same.
 struct RowScales {
-  static constexpr int kMost = 16;
+  static constexpr int kMost = 64;
   alignas(64) std::byte lows[kMost * 8], highs[kMost * 8], scales[kMost * 8], zero_points[kMost * 8], stored[kMost * 8];
 
   // Of rows whose lows and highs are there; row r's goes to its own place.
@@ -70,13 +70,14 @@ class Int8Rows {
         store_(store_for(w, q)) {}
 
   std::int64_t math_bytes() const noexcept { return math_bytes_; }
-  void measure(const std::byte* w, std::int64_t cols, std::byte* low, std::byte* high) const noexcept {
-    kernels_.measure_groups[dtype_](w, cols, cols, low, high);
+  // Rows of `cols` columns end to end, `length` entries in all.
+  void measure(const std::byte* w, std::int64_t length, std::int64_t cols, std::byte* low, std::byte* high) const noexcept {
+    kernels_.measure_groups[dtype_](w, length, cols, low, high);
   }
-  void encode(const std::byte* w, std::int64_t cols, const RowScales& scales, std::int64_t row, std::uint8_t* q,
-              const std::byte* next) const noexcept {
-    kernels_.encode_groups[dtype_](w, cols, cols, scales.scales + row * math_bytes_, scales.zero_points + row * math_bytes_, rule_,
-                                   nullptr, q, store_, next);
+  void encode(const std::byte* w, std::int64_t length, std::int64_t cols, const RowScales& scales, std::int64_t row,
+              std::uint8_t* q, const std::byte* next) const noexcept {
+    kernels_.encode_groups[dtype_](w, length, cols, scales.scales + row * math_bytes_, scales.zero_points + row * math_bytes_,
+                                   rule_, nullptr, q, store_, next);
   }
 
  private:
@@ -97,17 +98,21 @@ void quantize_rows(const LoopPlan& plan, const View& w, const View& q) {
       std::clamp<std::int64_t>(kRowsBytes / std::max<std::int64_t>(1, plan.cols * item_size(w.dtype)), 1, RowScales::kMost);
   const bool fetches = plan.operands[0].has_dense_rows() && plan.cols * item_size(w.dtype) <= kMostFetched;
   for_each_block(plan, Split::kRows, [&](const Block& block) {
+    const auto [w_rows, q_rows, scale_rows] = block.operands;
+    const std::int64_t cols = block.extent.cols;
+    const bool end_to_end = cols > 0 && w_rows.stride_bytes == cols * item_size(w.dtype) && q_rows.stride_bytes == cols;
     RowScales scales;
     for (std::int64_t first = 0; first < block.extent.rows; first += at_once) {
-      const std::int64_t count = std::min(at_once, block.extent.rows - first), cols = block.extent.cols;
-      for (std::int64_t r = 0; r < count; ++r)
-        rows.measure(block.operands[0].row<std::byte>(first + r), cols, scales.lows + r * rows.math_bytes(),
+      const std::int64_t count = std::min(at_once, block.extent.rows - first);
+      const std::int64_t rows_each = end_to_end ? count : 1;  // of a call
+      for (std::int64_t r = 0; r < count; r += rows_each)
+        rows.measure(w_rows.row<std::byte>(first + r), rows_each * cols, cols, scales.lows + r * rows.math_bytes(),
                      scales.highs + r * rows.math_bytes());
-      scales.make(w.dtype, count, {block.operands[2].row<std::byte>(first), block.operands[2].stride_bytes});
-      for (std::int64_t r = 0; r < count; ++r) {
+      scales.make(w.dtype, count, {scale_rows.row<std::byte>(first), scale_rows.stride_bytes});
+      for (std::int64_t r = 0; r < count; r += rows_each) {
         const std::int64_t row = first + r;
-        const std::byte* const next = fetches ? block.operands[0].row<std::byte>(row + count) : nullptr;
-        rows.encode(block.operands[0].row<std::byte>(row), cols, scales, r, block.operands[1].row<std::uint8_t>(row), next);
+        const std::byte* const next = fetches ? w_rows.row<std::byte>(row + count) : nullptr;
+        rows.encode(w_rows.row<std::byte>(row), rows_each * cols, cols, scales, r, q_rows.row<std::uint8_t>(row), next);
       }
     }
   });
@@ -152,7 +157,7 @@ void quantize_long_rows(const LoopPlan& plan, const View& w, const View& q) {
   for_each_block(plan, Split::kColumns, [&](const Block& block) {
     for (std::int64_t r = 0; r < block.extent.rows; ++r) {
       Math low, high;
-      rows.measure(block.operands[0].row<std::byte>(r), block.extent.cols, reinterpret_cast<std::byte*>(&low),
+      rows.measure(block.operands[0].row<std::byte>(r), block.extent.cols, block.extent.cols, reinterpret_cast<std::byte*>(&low),
                    reinterpret_cast<std::byte*>(&high));
       ranges.include(block.first_row + r, low, high);
     }
@@ -164,8 +169,8 @@ void quantize_long_rows(const LoopPlan& plan, const View& w, const View& q) {
   for_each_block(plan, Split::kColumns, [&](const Block& block) {
     for (std::int64_t r = 0; r < block.extent.rows; ++r) {
       const std::int64_t row = block.first_row + r;
-      rows.encode(block.operands[0].row<std::byte>(r), block.extent.cols, scales, row, block.operands[1].row<std::uint8_t>(r),
-                  nullptr);
+      rows.encode(block.operands[0].row<std::byte>(r), block.extent.cols, block.extent.cols, scales, row,
+                  block.operands[1].row<std::uint8_t>(r), nullptr);
       if (block.first_col == 0) std::memcpy(block.operands[2].row<std::byte>(r), stored + row * rows.math_bytes(), sizeof(Math));
     }
   });
