@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,6 +44,18 @@ class ArrayArg {
 
   View view_;
   std::unique_ptr<void, void (*)(void*)> held_{nullptr, nullptr};  // the producer's managed tensor
+};
+
+// An array that may be None.
+class OptionalArrayArg {
+ public:
+  OptionalArrayArg(py::handle object, const char* name, Use use = Use::kInput) {
+    if (!object.is_none()) array_.emplace(object, name, use);
+  }
+  const View* view() const noexcept { return array_ ? &array_->view() : nullptr; }
+
+ private:
+  std::optional<ArrayArg> array_;
 };
 
 // An array, or a list or tuple of arrays that an op takes as one. Names its members "w[0]", "w[1]" and so on.

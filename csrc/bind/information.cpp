@@ -1,7 +1,6 @@
 #include "ops/information.h"
 
 #include <cstring>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -100,13 +99,11 @@ void require_written(const View& out, DType dtype, const char* when) {
 void prune_by_information(const ArrayArg& w, py::handle activations, py::handle sparsity, py::handle target, py::handle bins,
                           py::handle kind, py::handle axis, const ArrayArg& out) {
   const ArrayArg activations_arg(activations, "activations");
-  std::optional<ArrayArg> target_arg;
-  if (!target.is_none()) target_arg.emplace(target, "target", Use::kIndices);
+  const OptionalArrayArg target_arg(target, "target", Use::kIndices);
   const double share = number_argument(sparsity, "sparsity");
   const BinRule rule = bins_argument(bins, kind);
   const int along = axis_argument(axis, w);
-  const View* target_view = target_arg ? &target_arg->view() : nullptr;
-  run_op([&] { prune_information(w, activations_arg, target_view, rule, share, along, out); }, w, activations_arg);
+  run_op([&] { prune_information(w, activations_arg, target_arg.view(), rule, share, along, out); }, w, activations_arg);
 }
 
 void bound_prune_information(py::handle w, py::handle activations, py::handle sparsity, py::handle target, py::handle bins,

@@ -1,6 +1,5 @@
 #include "ops/quantize_groups.h"
 
-#include <optional>
 #include <string>
 
 #include "bind/argument.h"
@@ -22,24 +21,12 @@ CodeFormat code_format(py::handle bits, bool symmetric, bool is_signed) {
   return {int_argument(bits, "bits"), symmetric, is_signed};
 }
 
-// An array that may be missing.
-class OptionalArray {
- public:
-  OptionalArray(py::handle object, const char* name, Use use) {
-    if (!object.is_none()) array_.emplace(object, name, use);
-  }
-  const View* view() const noexcept { return array_ ? &array_->view() : nullptr; }
-
- private:
-  std::optional<ArrayArg> array_;
-};
-
 void bound_quantize_groups(py::handle w, py::handle axis, py::handle group_size, py::handle bits, bool symmetric, bool is_signed,
                            const std::string& convention, const std::string& rounding, py::handle seed, bool packed,
                            bool scale_is_given, py::handle scale, py::handle zero_point, py::handle q) {
   const Use use = scale_is_given ? Use::kInput : Use::kOutput;
   const ArrayArg w_arg(w, "w"), scale_arg(scale, "scale", use), q_arg(q, "q", Use::kOutput);
-  const OptionalArray zero_point_arg(zero_point, "zero_point", use);
+  const OptionalArrayArg zero_point_arg(zero_point, "zero_point", use);
   const GroupAxis groups = group_axis(axis, group_size, w_arg);
   const CodeOptions options{convention_of(convention), code_format(bits, symmetric, is_signed), rounding_of(rounding),
                             seed_argument(seed), packed};
@@ -52,7 +39,7 @@ void bound_quantize_groups(py::handle w, py::handle axis, py::handle group_size,
 void bound_dequantize_groups(py::handle q, py::handle axis, py::handle group_size, py::handle bits, bool is_signed, bool packed,
                              py::handle scale, py::handle zero_point, py::handle out) {
   const ArrayArg q_arg(q, "q"), scale_arg(scale, "scale"), out_arg(out, "out", Use::kOutput);
-  const OptionalArray zero_point_arg(zero_point, "zero_point", Use::kInput);
+  const OptionalArrayArg zero_point_arg(zero_point, "zero_point");
   const GroupAxis groups = group_axis(axis, group_size, out_arg);
   const CodeFormat format = code_format(bits, zero_point.is_none(), is_signed);
   run_op([&] { decode_groups(q_arg, groups, format, packed, scale_arg, zero_point_arg.view(), out_arg); }, q_arg, out_arg);

@@ -37,7 +37,7 @@ void bound_check_array(py::handle object, const std::string& name) { const Array
 py::tuple bound_array_shape(py::handle object, const std::string& name) {
   const ArrayArg array(object, name.c_str());
   py::tuple shape(array.view().ndim);
-  for (int i = 0; i < array.view().ndim; ++i) shape[i] = array.view().shape[i];
+  for (int i = 0; i < array.view().ndim; ++i) shape[static_cast<std::size_t>(i)] = array.view().shape[i];
   return shape;
 }
 

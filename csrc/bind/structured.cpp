@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -33,13 +32,11 @@ UnitCriterion criterion_argument(py::handle criterion) {
 void bound_score_units(py::handle w, py::handle criterion, py::handle axis, py::handle group_size, py::handle gradient,
                        py::handle out) {
   const ArrayArg w_arg(w, "w"), out_arg(out, "out", Use::kOutput);
-  std::optional<ArrayArg> gradient_arg;
-  if (!gradient.is_none()) gradient_arg.emplace(gradient, "gradient");
+  const OptionalArrayArg gradient_arg(gradient, "gradient");
   const UnitCriterion chosen = criterion_argument(criterion);
   const int along = axis_argument(axis, w_arg);
   const std::int64_t entries = integer_argument(group_size, "group_size");
-  const View* gradient_view = gradient_arg ? &gradient_arg->view() : nullptr;
-  run_op([&] { score_units(w_arg, chosen, along, entries, gradient_view, out_arg); }, w_arg, out_arg);
+  run_op([&] { score_units(w_arg, chosen, along, entries, gradient_arg.view(), out_arg); }, w_arg, out_arg);
 }
 
 void bound_select_units(py::handle scores, py::handle sparsity, py::handle multiple_of, py::handle keep) {

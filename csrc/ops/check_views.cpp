@@ -42,6 +42,14 @@ void require_same_shape(const View& a, const View& b) {
   if (!same_shape(a, b)) throw ValueError(shape_clause(b) + "; it must have the shape of " + a.name + ", " + shape_text(a));
 }
 
+void require_last(const View& a, const View& b, std::int64_t length) {
+  View wanted = a;
+  wanted.shape[a.ndim - 1] = length;
+  if (!same_shape(b, wanted))
+    throw ValueError(std::string(b.name) + " has shape " + shape_text(b) + "; for " + a.name + " it must have shape " +
+                     shape_text(wanted));
+}
+
 void require_same_device(const View& a, const View& b) {
   if (a.device == b.device) return;
   throw ValueError(std::string(b.name) + " is on " + device_text(b.device) + ", but " + a.name + " is on " + device_text(a.device) +

@@ -11,8 +11,9 @@ namespace tersor {
 void require_floating(const View& view);
 void require_last_axis(const View& view);  // at least one dimension
 void require_dtype(const View& view, std::initializer_list<DType> allowed);
-void require_same_dtype(const View& a, const View& b);  // b must have a's
-void require_same_shape(const View& a, const View& b);  // b must have a's
+void require_same_dtype(const View& a, const View& b);                 // b must have a's
+void require_same_shape(const View& a, const View& b);                 // b must have a's
+void require_last(const View& a, const View& b, std::int64_t length);  // b must have a's but for the last axis
 void require_same_device(const View& a, const View& b);
 void require_contiguous(const View& view);
 void require_cpu(const char* op, const View& view);

@@ -136,15 +136,6 @@ void require_multiple(const View& w, std::int64_t length, std::int64_t divisor, 
                      std::to_string(divisor));
 }
 
-// Like w but for the last axis.
-void require_last(const View& w, const View& view, std::int64_t length) {
-  View wanted = w;
-  wanted.shape[w.ndim - 1] = length;
-  if (!same_shape(view, wanted))
-    throw ValueError(std::string(view.name) + " has shape " + shape_text(view) + "; for " + w.name + " it must have shape " +
-                     shape_text(wanted));
-}
-
 void require_parts(const char* op, const View& w, const View& values, const View& which) {
   require_same_dtype(w, values);
   require_cpu(op, w);

@@ -101,6 +101,12 @@ std::int64_t GridAxes::steps(int from) const noexcept {
   return product;
 }
 
+Grid grid_of(const View& view, int first_col) noexcept {
+  Grid grid{view.data, item_size(view.dtype), {}, {}};
+  for (int i = 0; i < view.ndim; ++i) (i < first_col ? grid.rows : grid.cols).add(view.shape[i], view.stride_bytes[i]);
+  return grid;
+}
+
 bool Grid::is_dense() const noexcept {
   return rows.count <= 1 && (cols.count == 0 || (cols.count == 1 && cols.stride_bytes[0] == item_bytes));
 }

@@ -41,4 +41,7 @@ struct Grid {
   void write(Rectangle part, std::byte* scratch) const;
 };
 
+// The array with its axes from `first_col` on as columns.
+Grid grid_of(const View& view, int first_col) noexcept;
+
 }  // namespace tersor

@@ -93,11 +93,7 @@ void require_bits(const char* op, const View& q, BitLayout layout, const View& p
   require_dtype(q, {DType::kInt8, DType::kUInt8});
   require_dtype(packed, {DType::kUInt8, DType::kInt32});
   require_last_axis(input);
-  View wanted = q;
-  wanted.shape[q.ndim - 1] = WordLayout(layout, packed.dtype).bytes(q.shape[q.ndim - 1]) / item_size(packed.dtype);
-  if (!same_shape(wanted, packed))
-    throw ValueError(std::string(packed.name) + " has shape " + shape_text(packed) + "; for " + q.name + " of shape " +
-                     shape_text(q) + " it must have shape " + shape_text(wanted));
+  require_last(q, packed, WordLayout(layout, packed.dtype).bytes(q.shape[q.ndim - 1]) / item_size(packed.dtype));
   require_same_device(q, packed);
   require_cpu(op, q);
   require_no_overlap(q, packed);
@@ -107,7 +103,6 @@ void require_bits(const char* op, const View& q, BitLayout layout, const View& p
 template <class Body>
 void for_each_run(const View& q, const View& packed, WordLayout layout, Access packed_access, Body body) {
   View codes = q;
-  Grid words{packed.data, layout.word_bytes, {}, {}};
   const std::int64_t cols = q.shape[q.ndim - 1];
   int first_col = q.ndim - 1;
   // No row ends within a word: all are one.
@@ -117,7 +112,7 @@ void for_each_run(const View& q, const View& packed, WordLayout layout, Access p
     codes.stride_bytes[0] = 1;
     first_col = 0;
   }
-  for (int i = 0; i < packed.ndim; ++i) (i < first_col ? words.rows : words.cols).add(packed.shape[i], packed.stride_bytes[i]);
+  const Grid words = grid_of(packed, first_col);
   const Access access = packed_access == Access::kRead ? Access::kWrite : Access::kRead;
   for_each_block(plan_rows_in_order({{codes, Columns::kEach, access}}, codes.ndim - 1),
                  layout.per_word ? Split::kRows : Split::kColumns, [&](const Block& block) {

@@ -17,9 +17,7 @@ GroupNumbers GroupNumbers::from(std::int64_t first, std::int64_t math_bytes) con
 
 // --- scales ----------------------------------------------------------------------------------------------------------------
 
-DenseArray::DenseArray(const View& view, Access access)
-    : grid_{view.data, item_size(view.dtype), {}, {}}, all_{0, 1, 0, view.size()} {
-  for (int i = 0; i < view.ndim; ++i) grid_.cols.add(view.shape[i], view.stride_bytes[i]);
+DenseArray::DenseArray(const View& view, Access access) : grid_(grid_of(view, 0)), all_{0, 1, 0, view.size()} {
   if (view.size() > 0 && !grid_.is_dense()) copy_.emplace(static_cast<std::size_t>(grid_.scratch_bytes(1, view.size())));
   std::byte* const scratch = copy_ ? copy_->data() : nullptr;
   rows_ = grid_.place(all_, scratch);
@@ -83,10 +81,8 @@ std::int64_t Encoder::scratch_bytes(std::int64_t rows, std::int64_t cols) const 
 void Encoder::encode(const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers, std::byte* scratch,
                      bool fetches_next) const {
   const Rectangle bytes = codes_.bytes_of(tile);
-  std::byte *const unpacked = scratch + codes_.grid.scratch_bytes(bytes.rows, bytes.cols), *const words =
-                                                                                               unpacked + (codes_.packed_bits
-                                                                                                               ? padded(tile.cols)
-                                                                                                               : 0);
+  std::byte* const unpacked = scratch + codes_.grid.scratch_bytes(bytes.rows, bytes.cols);
+  std::byte* const words = unpacked + (codes_.packed_bits ? padded(tile.cols) : 0);
   const cpu::Rows place = codes_.grid.place(bytes, scratch);
   auto* const random = is_random() ? reinterpret_cast<std::uint32_t*>(words) : nullptr;
   for (std::int64_t r = 0; r < tile.rows; ++r) {
@@ -124,10 +120,8 @@ std::int64_t Decoder::scratch_bytes(std::int64_t rows, std::int64_t cols) const 
 
 void Decoder::decode(const Tile& tile, const GroupNumbers& numbers, std::byte* scratch) const {
   const Rectangle bytes = codes_.bytes_of(tile), part{tile.row, tile.rows, tile.col, tile.cols};
-  std::byte *const unpacked = scratch + codes_.grid.scratch_bytes(bytes.rows, bytes.cols), *const rectangle =
-                                                                                               unpacked + (codes_.packed_bits
-                                                                                                               ? padded(tile.cols)
-                                                                                                               : 0);
+  std::byte* const unpacked = scratch + codes_.grid.scratch_bytes(bytes.rows, bytes.cols);
+  std::byte* const rectangle = unpacked + (codes_.packed_bits ? padded(tile.cols) : 0);
   const cpu::ConstRows from = codes_.grid.read(bytes.row, bytes.rows, bytes.col, bytes.cols, scratch);
   const cpu::Rows place = out_.place(part, rectangle);
   const int flip = flip_of(format_);

@@ -48,7 +48,7 @@ void require_groups(GroupAxis groups, CodeFormat format) {
 // Where packed codes of a group begin and end within a byte, groups cannot be written apart.
 void require_whole_bytes(const View& w, GroupAxis groups, int bits) {
   const bool last = groups.axis == w.ndim - 1 || groups.axis == kNoAxis;
-  const std::int64_t cols = w.ndim ? w.shape[w.ndim - 1] : 1, run = groups.axis == kNoAxis ? cols : groups.size;
+  const std::int64_t cols = w.shape[w.ndim - 1], run = groups.axis == kNoAxis ? cols : groups.size;
   if (!last || (run * bits % 8 != 0 && (groups.axis == kNoAxis || groups.size < cols)))
     throw ValueError("packed codes must have their groups in whole bytes along the last axis; use pack_bits");
 }
@@ -57,12 +57,9 @@ void require_codes(const View& w, GroupAxis groups, CodeFormat format, bool pack
   require_dtype(q, {format.is_signed && !packed ? DType::kInt8 : DType::kUInt8});
   require_same_device(w, q);
   if (!packed) return require_same_shape(w, q);
+  require_last_axis(w);
   require_whole_bytes(w, groups, format.bits);
-  View wanted = w;
-  if (w.ndim) wanted.shape[w.ndim - 1] = ceil_div(w.shape[w.ndim - 1] * format.bits, 8);
-  if (!same_shape(wanted, q))
-    throw ValueError(std::string(q.name) + " has shape " + shape_text(q) + "; for " + w.name + " it must have shape " +
-                     shape_text(wanted));
+  require_last(w, q, ceil_div(w.shape[w.ndim - 1] * format.bits, 8));
 }
 
 void require_scales(const View& w, GroupAxis groups, CodeFormat format, const View& scale, const View* zero_point) {

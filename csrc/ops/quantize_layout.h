@@ -52,10 +52,7 @@ inline GroupLayout with_rows_merged(GroupLayout layout) noexcept {
 
 // The array as the layout's rows and columns.
 inline Grid grid_of(const View& array, GroupAxis groups, const GroupLayout& layout) noexcept {
-  Grid grid{array.data, item_size(array.dtype), {}, {}};
-  const int first_col = !layout.along_rows ? groups.axis + 1 : layout.outer == 1 ? 0 : groups.axis;
-  for (int i = 0; i < array.ndim; ++i) (i < first_col ? grid.rows : grid.cols).add(array.shape[i], array.stride_bytes[i]);
-  return grid;
+  return grid_of(array, !layout.along_rows ? groups.axis + 1 : layout.outer == 1 ? 0 : groups.axis);
 }
 
 // --- the walk ---------------------------------------------------------------------------------------------------------------

@@ -8,12 +8,11 @@
 
 #include "core/check.h"
 #include "core/integers.h"
-#include "core/memory.h"
-#include "core/parallel.h"
 #include "ops/check_views.h"
 #include "ops/float_format.h"
 #include "ops/select.h"
 #include "ops/structured.h"
+#include "ops/tiles.h"
 
 namespace tersor {
 
@@ -21,7 +20,6 @@ namespace {
 
 // What is read at once, and gathered where rows are not dense.
 constexpr std::int64_t kTileItems = 64 << 10;
-constexpr std::int64_t kChunkBytes = 512 << 10;
 
 std::vector<std::int64_t> kept_units(const View& keep) {
   std::vector<std::int64_t> kept;
@@ -80,14 +78,10 @@ class Remover {
     const std::int64_t tile_bytes = rows_each * units_each * part * grid_.item_bytes;
     const std::int64_t scratch_bytes =
         shape_.outer == 1 ? grid_.scratch_bytes(units_each, part) : grid_.scratch_bytes(rows_each, units_each * part);
-    const std::int64_t tiles_each = std::max<std::int64_t>(1, kChunkBytes / tile_bytes);
-    parallel_for(ceil_div(tiles, tiles_each), [&](std::int64_t chunk) {
-      const Scratch scratch(static_cast<std::size_t>(scratch_bytes));
-      for (std::int64_t tile = chunk * tiles_each; tile < std::min(tiles, (chunk + 1) * tiles_each); ++tile) {
-        const std::int64_t row = tile / across * rows_each, unit = tile % across / parts * units_each, col = tile % parts * part;
-        copy_tile(row, std::min(rows_each, shape_.outer - row), unit, std::min(units_each, shape_.units - unit), col,
-                  std::min(part, shape_.length - col), scratch.data());
-      }
+    for_each_tile({tiles, tile_bytes, scratch_bytes}, [&](std::int64_t tile, std::byte* scratch) {
+      const std::int64_t row = tile / across * rows_each, unit = tile % across / parts * units_each, col = tile % parts * part;
+      copy_tile(row, std::min(rows_each, shape_.outer - row), unit, std::min(units_each, shape_.units - unit), col,
+                std::min(part, shape_.length - col), scratch);
     });
   }
 

@@ -149,12 +149,13 @@ def pack_bits(q: Any, bits: int, *, word: str = "uint8", padded: bool = False, o
         _core.pack_bits(q, bits, padded, out)
         return out
     framework = framework_of(q, "q")
-    filled = framework.empty(q, packed_codes_shape(q.shape, bits, "q", _word_bits(word), padded), word)
+    filled = framework.empty(q, packed_codes_shape(q.shape, bits, "q", word_bits(word), padded), word)
     _core.pack_bits(q, bits, padded, filled)
     return framework.result(filled)
 
 
-def _word_bits(word: str) -> int:
+def word_bits(word: str) -> int:
+    """How many a word of this dtype has."""
     if word not in _WORD_BITS:
         raise ValueError(f'word must be "uint8" or "int32", got {word!r}')
     return _WORD_BITS[word]

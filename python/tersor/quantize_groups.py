@@ -62,14 +62,19 @@ def groups_of(shape: Any, granularity: str, group_size: Any, axis: Any) -> Group
         if size < 1:
             raise ValueError(f"group_size must be at least 1, got {size}")
         return Groups(shape, axis, size, False)
+    return _whole_axis(shape, axis)
+
+
+def _whole_axis(shape: tuple[int, ...], axis: int) -> Groups:
     return Groups(shape, axis, max(shape[axis], 1), True)
 
 
 def _stored_groups(t: Quantized) -> Groups:
     if t.axis is None:
         return Groups(t.shape, None, 1, True)
-    whole = t.group_size is None
-    return Groups(t.shape, t.axis, max(t.shape[t.axis], 1) if t.group_size is None else t.group_size, whole)
+    if t.group_size is None:
+        return _whole_axis(t.shape, t.axis)
+    return Groups(t.shape, t.axis, t.group_size, False)
 
 
 def quantize(
@@ -188,16 +193,15 @@ def quantize(
     elif zero_point is not None:
         raise ValueError("zero_point is given without scale; give both, or neither")
     signed = is_signed(signed, symmetric, convention)
-    code_dtype = "int8" if signed and not packed else "uint8"
     q_shape = packed_codes_shape(groups.shape, bits, "w") if packed else groups.shape
     if out is None:
         framework = framework_of(w, "w")
-        q = framework.empty(w, q_shape, code_dtype)
+        q = framework.empty(w, q_shape, "uint8" if packed else code_dtype(signed))
         if not scale_is_given:
             if convention in _SCALES_OF_THE_ARRAYS_DTYPE:
                 _core.check_array(w, "w")  # a dtype that tersor does not know has no name
             scale = framework.empty(w, groups.scale_shape, scale_dtype_name(w, scale_dtype, convention))
-            zero_point = None if symmetric else framework.empty(w, groups.scale_shape, "int8" if signed else "uint8")
+            zero_point = None if symmetric else framework.empty(w, groups.scale_shape, code_dtype(signed))
     elif scale_is_given:
         q = out
     else:
@@ -225,6 +229,11 @@ def is_signed(signed: bool | None, symmetric: bool, convention: str) -> bool:
     return convention not in _UNSIGNED_SYMMETRIC if symmetric else convention in _SIGNED_ASYMMETRIC
 
 
+def code_dtype(signed: bool) -> str:
+    """Of codes that are not packed, and of zero points."""
+    return "int8" if signed else "uint8"
+
+
 def scale_dtype_name(w: Any, scale_dtype: Any, convention: str) -> str:
     """The dtype of the scales of w, where the caller may not have said."""
     if scale_dtype is not None:
@@ -236,11 +245,10 @@ def scale_dtype_name(w: Any, scale_dtype: Any, convention: str) -> str:
 
 def codes_beside(packed: Any, shape: tuple[int, ...], signed: bool) -> Any:
     """Codes before they are packed where the packed ones lie, or in NumPy's memory where these are of no known kind."""
-    dtype = "int8" if signed else "uint8"
     try:
-        return framework_of(packed, "q").empty(packed, shape, dtype)
+        return framework_of(packed, "q").empty(packed, shape, code_dtype(signed))
     except TypeError:
-        return np.empty(shape, dtype)
+        return np.empty(shape, code_dtype(signed))
 
 
 def _outputs(out: Any, symmetric: bool) -> tuple[Any, Any, Any]:

@@ -8,6 +8,7 @@ from torch import Tensor
 import tersor
 from tersor import _core
 from tersor._arguments import packed_codes_shape, packed_shape, unpacked_shape
+from tersor.pack import word_bits
 from tersor.torch._library import plain, register
 
 
@@ -38,8 +39,8 @@ register("unpack_int4(Tensor p, SymInt cols) -> Tensor", _unpack_int4, fake=_fak
 
 
 def _fake_pack_bits(q: Tensor, bits: int, word: str = "uint8", padded: bool = False) -> Tensor:
-    word_bits = 8 if word == "uint8" else 32
-    return q.new_empty(packed_codes_shape(q.shape, bits, "q", word_bits, padded), dtype=getattr(torch, word))
+    shape = packed_codes_shape(q.shape, bits, "q", word_bits(word), padded)
+    return q.new_empty(shape, dtype=getattr(torch, word))
 
 
 def _pack_bits(q: Tensor, bits: int, word: str = "uint8", padded: bool = False) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 import tersor
 from tersor._arguments import packed_codes_shape
 from tersor._quantized import Quantized
-from tersor.quantize_groups import groups_of, is_signed, scale_dtype_name
+from tersor.quantize_groups import code_dtype, groups_of, is_signed, scale_dtype_name
 from tersor.torch._library import constant, no_gradient, plain, register
 
 # The options of tersor.quantize, in the order that operators take them.
@@ -46,7 +46,7 @@ def _fake_codes(w: Tensor, symmetric: bool, options: dict[str, Any]) -> Tensor:
     if options["packed"]:
         return w.new_empty(packed_codes_shape(w.shape, options["bits"], "w"), dtype=torch.uint8)
     signed = is_signed(options["signed"], symmetric, options["convention"])
-    return w.new_empty(w.shape, dtype=torch.int8 if signed else torch.uint8)
+    return w.new_empty(w.shape, dtype=getattr(torch, code_dtype(signed)))
 
 
 def _fake_quantize(w: Tensor, *options: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -57,7 +57,7 @@ def _fake_quantize(w: Tensor, *options: Any) -> tuple[Tensor, Tensor, Tensor]:
     if given["symmetric"]:
         return q, scale, q.new_empty(0)
     signed = is_signed(given["signed"], False, given["convention"])
-    return q, scale, w.new_empty(groups.scale_shape, dtype=torch.int8 if signed else torch.uint8)
+    return q, scale, w.new_empty(groups.scale_shape, dtype=getattr(torch, code_dtype(signed)))
 
 
 def _encode(w: Tensor, scale: Tensor, zero_point: Tensor | None = None, *options: Any) -> Tensor:
