@@ -118,15 +118,14 @@ def transposed(tensor: Any) -> Any:
 
 def exact_softmax(x: Array, temperature: Any, axis: int) -> Array:
     """The specification; for float64, whose own errors it shares, once more in the wider long double."""
-    exact = spec.softmax(x.astype(np.float64), temperature, axis)
-    t = np.asarray(temperature, np.longdouble)
-    if x.dtype != np.float64 or np.finfo(np.longdouble).nmant < 63 or not (np.isfinite(t) & (t > 0)).all():
-        return np.asarray(exact)
-    z = x.astype(np.longdouble)
+    exact = np.asarray(spec.softmax(x.astype(np.float64), temperature, axis))
+    if x.dtype != np.float64 or np.finfo(np.longdouble).nmant < 63:
+        return exact
+    z, t = x.astype(np.longdouble), np.asarray(temperature, np.longdouble)
     with np.errstate(all="ignore"):
         terms = np.exp((z - z.max(axis, keepdims=True)) / t)
         wider = terms / terms.sum(axis, keepdims=True)
-    return np.where(np.isnan(exact), np.nan, wider)
+    return np.where(np.isfinite(t) & (t > 0) & ~np.isnan(exact), wider, exact)
 
 
 def assert_shares(actual: Any, x: Array, temperature: Any, axis: int, context: object) -> None:

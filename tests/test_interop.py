@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -320,6 +321,23 @@ class TestDLPackFields:
 
     def test_pinned_memory_is_the_host_s(self) -> None:
         assert tersor.count_nonzero(HandMade(self.array, device=3)) == 70
+
+    def test_cuda_memory_meets_the_cuda_module(self) -> None:
+        """Which is imported by the first such call of a process, and never before: hence a process of its own."""
+        built = importlib.util.find_spec("tersor._cuda") is not None
+        script = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import numpy, tersor
+from dlpack_capsules import HandMade
+assert "tersor._cuda" not in sys.modules
+try:
+    tersor.count_nonzero(HandMade(numpy.ones(3, numpy.float32), device=2))
+except TypeError as error:
+    print(error)
+"""
+        result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        expected = "count_nonzero has no CUDA kernel" if built else "this build of tersor has no CUDA kernels"
+        assert expected in result.stdout, result.stderr
 
     def test_later_major_version(self) -> None:
         given = HandMade(self.array, version=2)

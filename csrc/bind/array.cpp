@@ -10,6 +10,7 @@
 #include <string>
 
 #include "bind/argument.h"
+#include "bind/cuda_loader.h"
 #include "core/check.h"
 
 namespace tersor::bind {
@@ -104,6 +105,7 @@ ArrayArg::ArrayArg(py::handle object, const char* name, Use use) {
   if (!read_numpy(object) && !read_torch(object, use) && !read_dlpack(object))
     throw TypeError(std::string(name) + " must be a NumPy array, a torch tensor or another DLPack array, not " + type_name(object) +
                     "; convert it with numpy.asarray(" + name + ")");
+  if (view_.device.type == DeviceType::kCuda) require_cuda_backend(name);
   if (is_index(view_.dtype) && !takes_indices(use))
     throw_unread_dtype(name, name_of(view_.dtype), "convert it to one of them, with " + std::string(name) + ".astype in NumPy");
   if (!is_output(use)) return;

@@ -13,10 +13,12 @@ namespace tersor::bind {
 void require_cuda_backend(const char* name) {
   static std::atomic<bool> loaded{false};
   if (loaded.load(std::memory_order_acquire)) return;
-  // Imports tersor._cuda and takes its attribute "backend".
-  const auto* backend = static_cast<const cuda::Backend*>(PyCapsule_Import(cuda::kBackendCapsule, 0));
-  if (!backend) {
-    py::error_already_set cause;
+  const cuda::Backend* backend = nullptr;
+  try {
+    const py::object capsule = py::module_::import("tersor._cuda").attr("backend");
+    backend = static_cast<const cuda::Backend*>(PyCapsule_GetPointer(capsule.ptr(), cuda::kBackendCapsule));
+    if (!backend) throw py::error_already_set();
+  } catch (py::error_already_set& cause) {
     raise_type_error_from(cause, std::string(name) +
                                      " is a CUDA array, but this build of tersor has no CUDA kernels; build it where nvcc is "
                                      "found (-DTERSOR_CUDA=ON), or move the array to the CPU");

@@ -5,7 +5,6 @@
 
 #include "bind/argument.h"
 #include "bind/array.h"
-#include "bind/cuda_loader.h"
 #include "core/check.h"
 
 namespace tersor::bind {
@@ -127,10 +126,7 @@ void ArrayArg::read_tensor(const dlpack::Tensor& tensor) {
     case dlpack::kCpu:
     case dlpack::kCudaHost: view_.device = {DeviceType::kCpu, 0}; break;  // pinned memory is the host's
     case dlpack::kCuda:
-    case dlpack::kCudaManaged:
-      view_.device = {DeviceType::kCuda, tensor.device.index};
-      require_cuda_backend(view_.name);
-      break;
+    case dlpack::kCudaManaged: view_.device = {DeviceType::kCuda, tensor.device.index}; break;
     default:
       throw TypeError(name + " lies on a device that tersor does not work on (DLPack device type " +
                       std::to_string(tensor.device.code) + "); move it to the CPU or to CUDA");

@@ -2,10 +2,11 @@
 // Powers of two for softmax: 2**(x * rate) for a row's rate = log2(e) / T, scaled so that no intermediate overflows or is
 // subnormal. The scheme and the polynomials are those of cpu/exp2.h.
 //
-// The argument is never rounded as a whole. With m the nearest integer to x * rate, x * rate - m is found by two fused steps with a
-// split in two, to about 2**-26 (2**-55 in float64), and 2**(x * rate - m) by a polynomial; m goes straight into the exponent bits.
-// Why not ex2.approx: its 2**-22.5 alone is 2.8 ULP, above the bound, and the rounded product before it is 100 times that.
-// A term costs 12 instructions, 14 where the row is shifted, 4 more with its rest, and 2 fewer for 16-bit results.
+// For results of float32 and float64 the argument is never rounded as a whole. With m the nearest integer to x * rate,
+// x * rate - m is found by two fused steps with a split in two, to about 2**-26 (2**-55 in float64), and 2**(x * rate - m) by a
+// polynomial; m goes straight into the exponent bits. A term costs 16 instructions, 18 where the row is shifted. Why not
+// ex2.approx: its 2**-22.5 alone is 2.8 ULP, above the bound, and the rounded product before it is 100 times that.
+// For results of 16 bits that is all that is needed, two instructions.
 
 #include "cuda/host_device.h"
 
@@ -61,10 +62,15 @@ TERSOR_HOST_DEVICE double slope_of_power(double fraction) noexcept {
   return polynomial(kCoefficients, fraction);
 }
 
-// 2**fraction for results of 8 or 11 bits, to 2**-18: cpu/exp2.h has it too. The constant term need not be 1.
-TERSOR_HOST_DEVICE float coarse_power(float fraction) noexcept {
-  constexpr float kCoefficients[] = {0x1.3997dap-7f, 0x1.ca1442p-5f, 0x1.ec06dap-3f, 0x1.62e0dcp-1f, 0x1.ffffe8p-1f};
-  return polynomial(kCoefficients, fraction);
+// 2**x to 2**-22.5, by one instruction; what is below 2**-126 becomes 0.
+TERSOR_HOST_DEVICE float quick_exp2(float x) noexcept {
+#if defined(__CUDA_ARCH__)
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+#else
+  return std::exp2(x);
+#endif
 }
 
 // value * 2**exponent, where `biased` is kRounder plus the exponent, an integer; neither side is subnormal.
@@ -150,25 +156,38 @@ class Exp2 {
         low_(rate.low),
         shift_(frame.shift),
         prescale_(rate.prescale),
-        rounder_(Constants::kRounder + (Constants::kHeadroom - frame.exponent)),
+        bias_(Constants::kHeadroom - frame.exponent),
+        rounder_(Constants::kRounder + bias_),
         least_((Constants::kLeastExponent + frame.exponent) * rate.inverse) {}
 
   // -inf gives a term that vanishes once divided by the sum. The entry is neither NaN nor above the frame's.
-  // kExact: for results of the arithmetic type, rather than 16 bits.
-  template <bool kPlain, bool kExact>
-  TERSOR_HOST_DEVICE Power<Math> term(Math x) const noexcept {
+  template <bool kPlain>
+  TERSOR_HOST_DEVICE Power<Math> exact_term(Math x) const noexcept {
     if constexpr (!kPlain) x = (x - shift_) * prescale_;
     x = max_number(x, least_);
     const Math biased = fused_multiply_add(x, high_, rounder_);
     const Math fraction = fused_multiply_add(x, low_, fused_multiply_add(x, high_, rounder_ - biased));
+    return power_of_two(fraction, biased);
+  }
+
+  // For results of 16 bits. A term of 2**-d of the highest is off by 2**-18 from its rounded argument (2**-19 for d < 64) and by
+  // d * 2**-25 from the rounded rate, which is the same for all terms: the rest of it cancels when they are divided by the sum.
+  template <bool kPlain>
+  TERSOR_HOST_DEVICE Power<Math> quick_term(Math x) const noexcept {
+    if constexpr (!kPlain) x = (x - shift_) * prescale_;
+    return {quick_exp2(fused_multiply_add(x, high_, bias_)), 0};
+  }
+
+  template <bool kPlain, bool kExact>
+  TERSOR_HOST_DEVICE Power<Math> term(Math x) const noexcept {
     if constexpr (kExact)
-      return power_of_two(fraction, biased);
+      return exact_term<kPlain>(x);
     else
-      return {scale_by_power(coarse_power(fraction), biased), 0};
+      return quick_term<kPlain>(x);
   }
 
  private:
-  Math high_, low_, shift_, prescale_, rounder_, least_;
+  Math high_{}, low_{}, shift_{}, prescale_{}, bias_{}, rounder_{}, least_{};
 };
 
 }  // namespace tersor::cuda

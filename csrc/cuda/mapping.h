@@ -21,9 +21,11 @@ struct DeviceLimits {
 };
 
 inline constexpr int kReservedSharedBytes = 1024;
-inline constexpr int kLaneThreads = 128;   // of a block whose rows belong to lanes
-inline constexpr int kSliceThreads = 320;  // at most: three blocks a multiprocessor leave 64 registers a thread
-inline constexpr int kRegisterWarps = 16;  // at most: 128 registers a thread, 32 of them for the row
+inline constexpr int kLaneThreads = 128;  // of a block whose rows belong to lanes
+inline constexpr int kSliceBlocks = 3;    // of a cluster's rows on a multiprocessor: while one computes, others read and write
+inline constexpr int kMostSliceThreads = 512;
+inline constexpr int kThreadsOfAMultiprocessor = 768;  // fastest on an H100, of 640 to 1280
+inline constexpr int kRegisterWarps = 16;              // at most: 128 registers a thread, 32 of them for the row
 inline constexpr int kLoopThreads = 512;
 inline constexpr int kAcrossWarps = 8;
 inline constexpr int kPruneThreads = 256;
@@ -66,22 +68,30 @@ bool map_to_lanes(std::int64_t packets, const int (&packets_of_a_lane)[kChoices]
   return false;
 }
 
-// A slice in shared memory: `slot_bytes` for each packet. Three blocks a multiprocessor where possible: while one reads, another
-// computes and a third writes. Where there are fewer rows than multiprocessors, they are cut further.
-inline bool map_to_slices(std::int64_t rows, std::int64_t packets, int slot_bytes, int scratch_bytes, const DeviceLimits& limits,
+// A slice in shared memory. One block for a row as long as it can hold it: the blocks of a cluster wait for each other, which costs
+// up to a tenth. Else clusters, kSliceBlocks blocks on a multiprocessor where possible. Where there are fewer rows than
+// multiprocessors, they are cut further.
+inline bool map_to_slices(std::int64_t rows, std::int64_t packets, int scratch_packets, const DeviceLimits& limits,
                           Mapping& mapping) noexcept {
-  const std::int64_t most_slots = (limits.shared_bytes - scratch_bytes) / slot_bytes;
-  const std::int64_t third = limits.shared_bytes_of_a_multiprocessor / 3 - kReservedSharedBytes;
-  const std::int64_t wanted_slots = std::min(most_slots, (third - scratch_bytes) / slot_bytes);
+  const auto slots_in = [&](int bytes) { return std::int64_t{bytes / 16 - scratch_packets}; };
+  const auto slots_if = [&](int blocks) {
+    return std::min(slots_in(limits.shared_bytes),
+                    slots_in(limits.shared_bytes_of_a_multiprocessor / blocks - kReservedSharedBytes));
+  };
   const int most_ranks = limits.has_clusters ? 8 : 1;
   int ranks = 1;
-  while (ranks < most_ranks && ceil_div<std::int64_t>(packets, ranks) > wanted_slots) ranks *= 2;
   const auto slice = [&] { return ceil_div<std::int64_t>(packets, ranks); };
-  if (slice() > most_slots) return false;
-  while (ranks < most_ranks && rows * ranks < limits.multiprocessors && slice() >= 2 * kSliceThreads) ranks *= 2;
-  // Four packets a thread are in flight at once.
-  const std::int64_t warps = std::clamp<std::int64_t>(ceil_div<std::int64_t>(slice(), 4 * 32), 4, kSliceThreads / 32);
-  mapping = {MappingKind::kSlices, 0, 0, static_cast<int>(warps) * 32, ranks, slice()};
+  if (packets > slots_if(1))
+    while (ranks < most_ranks && slice() > slots_if(kSliceBlocks)) ranks *= 2;
+  if (slice() > slots_if(1)) return false;
+  while (ranks < most_ranks && rows * ranks < limits.multiprocessors && slice() >= 2 * kMostSliceThreads) ranks *= 2;
+  // Shared out among the blocks that shared memory has room for. Copies are under way without threads: a few are enough.
+  const std::int64_t bytes = (scratch_packets + slice()) * 16 + kReservedSharedBytes;
+  const std::int64_t blocks = std::max<std::int64_t>(limits.shared_bytes_of_a_multiprocessor / bytes, 1);
+  const std::int64_t most_threads = rows * ranks <= limits.multiprocessors ? kMostSliceThreads : kThreadsOfAMultiprocessor / blocks;
+  const std::int64_t warps =
+      std::min({most_threads / 32, ceil_div<std::int64_t>(slice(), 4 * 32), std::int64_t{kMostSliceThreads} / 32});
+  mapping = {MappingKind::kSlices, 0, 0, static_cast<int>(std::max<std::int64_t>(warps, 4)) * 32, ranks, slice()};
   return true;
 }
 

@@ -1,8 +1,8 @@
 // quantize_int8: a row is read from memory once and kept in registers, as it came, between its maximum and its codes. Rows too long
 // for that, or strided across the items, are read twice.
 //
-// Budget (20 instructions an entry at bfloat16 and full bandwidth on an H200): 1 to unpack, 1 for the maximum, 1 to unpack
-// again, 3 for the quotient, 1 to round, 0.75 to pack the codes.
+// Budget (20 instructions an entry at bfloat16 and full bandwidth on an H200): 1 for the maximum, 1 to unpack, 3 for the
+// quotient, 1 to round, 0.75 to pack the codes.
 
 #include "cuda/group.h"
 #include "cuda/launch.h"
@@ -38,11 +38,11 @@ struct QuantizeRow {
     if (q.is_whole(packet)) {
       std::uint8_t* const to = q.whole(packet);
       if constexpr (kPacket == 8)
-        __stcs(reinterpret_cast<uint2*>(to), make_uint2(codes.word[0], codes.word[1]));
+        *reinterpret_cast<uint2*>(to) = make_uint2(codes.word[0], codes.word[1]);
       else if constexpr (kPacket == 4)
-        __stcs(reinterpret_cast<unsigned*>(to), codes.word[0]);
+        *reinterpret_cast<unsigned*>(to) = codes.word[0];
       else
-        __stcs(reinterpret_cast<unsigned short*>(to), static_cast<unsigned short>(codes.word[0]));
+        *reinterpret_cast<unsigned short*>(to) = static_cast<unsigned short>(codes.word[0]);
       return;
     }
 #pragma unroll
@@ -51,27 +51,13 @@ struct QuantizeRow {
   }
 };
 
-// --- a row in registers, of 2**lanes_log2 lanes or of a whole block
-// ---------------------------------------------------------------
+// --- a row in registers, of 2**lanes_log2 lanes or of a whole block -------------------------------------------------------
 
 template <class Format, int kPackets>
 __device__ __forceinline__ void load_all(const QuantizeRow<Format>& row, int first, int step, Packet (&raw)[kPackets]) {
   const int packets = row.w.packets();
 #pragma unroll
   for (int k = 0; k < kPackets; ++k) raw[k] = first + k * step < packets ? row.load(first + k * step) : Packet{};
-}
-
-template <class Format, int kPackets, class Math>
-__device__ __forceinline__ Math absmax_or_nan(const Packet (&raw)[kPackets]) {
-  Math absmax = 0;
-#pragma unroll
-  for (int k = 0; k < kPackets; ++k) {
-    Math value[Format::kPacket];
-    Format::unpack(raw[k], value);
-#pragma unroll
-    for (int i = 0; i < Format::kPacket; ++i) absmax = max_or_nan(absmax, magnitude(value[i]));
-  }
-  return absmax;
 }
 
 // The slow ways read the row again: rare, and they leave the registers to the fast one.
@@ -117,7 +103,7 @@ __global__ void __launch_bounds__(kLaneThreads, 4) quantize_lanes(QuantizeTask t
   const LaneGroup group(lanes);
   Packet raw[kPackets];
   load_all(row, first, lanes, raw);
-  Math absmax = group.max(absmax_or_nan<Format, kPackets, Math>(raw));
+  Math absmax = group.max(absmax_or_nan<Format>(raw));
   const bool all_finite = absmax < kInfinity<Math>;
   // Decided by the whole warp: its other rows take part in the shuffles.
   if (__any_sync(~0u, !all_finite)) absmax = group.max(finite_absmax(row, first, lanes));
@@ -127,20 +113,20 @@ __global__ void __launch_bounds__(kLaneThreads, 4) quantize_lanes(QuantizeTask t
 inline constexpr int kBlockPackets = 8;
 
 template <class Format>
-__global__ void __launch_bounds__(kRegisterWarps* kWarp, 1) quantize_block(QuantizeTask task) {
+__global__ void __launch_bounds__(kRegisterWarps* kWarp, sizeof(typename Format::Math) == 8 ? 1 : 2)
+    quantize_block(QuantizeTask task) {
   using Math = typename Format::Math;
   const QuantizeRow<Format> row(task, task.first_block + blockIdx.x);
   const BlockGroup<Math> group(shared_memory());
   Packet raw[kBlockPackets];
   load_all(row, thread(), threads(), raw);
-  Math absmax = group.max(absmax_or_nan<Format, kBlockPackets, Math>(raw));
+  Math absmax = group.max(absmax_or_nan<Format>(raw));
   const bool all_finite = absmax < kInfinity<Math>;
   if (!all_finite) absmax = group.max(finite_absmax(row, thread(), threads()), 1);
   store_all(row, thread(), threads(), raw, absmax, all_finite);
 }
 
-// --- rows read twice
-// ----------------------------------------------------------------------------------------------------------------
+// --- rows read twice ------------------------------------------------------------------------------------------------------
 
 template <class Format, class Group>
 __device__ __forceinline__ void quantize_in_two_reads(const QuantizeRow<Format>& row, const Group& group, int first, int step) {
@@ -161,8 +147,7 @@ __global__ void __launch_bounds__(kAcrossWarps* kWarp, 2) quantize_across(Quanti
   quantize_in_two_reads(row, ColumnGroup<typename Format::Math, kAcrossWarps>(shared_memory()), warp(), kAcrossWarps);
 }
 
-// --- launching
-// ----------------------------------------------------------------------------------------------------------------------
+// --- launching ------------------------------------------------------------------------------------------------------------
 
 template <class Format>
 struct QuantizeKernels {

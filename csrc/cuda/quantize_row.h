@@ -22,6 +22,41 @@ TERSOR_HOST_DEVICE std::uint32_t low_bytes(std::uint32_t a, std::uint32_t b, std
 #endif
 }
 
+// The larger of each 16-bit half.
+TERSOR_HOST_DEVICE std::uint32_t max_of_halves(std::uint32_t a, std::uint32_t b) noexcept {
+#if defined(__CUDA_ARCH__)
+  return __vmaxu2(a, b);
+#else
+  return (a > b ? a : b) >> 16 << 16 | ((a & 0xffff) > (b & 0xffff) ? a & 0xffff : b & 0xffff);
+#endif
+}
+
+// The highest magnitude in some packets; NaN if there is one. 16-bit entries are compared as they are, two at once: with the sign
+// cleared, the bits of floats are ordered like their values, with NaN above all.
+template <class Format, int kPackets>
+TERSOR_HOST_DEVICE typename Format::Math absmax_or_nan(const Packet (&packet)[kPackets]) noexcept {
+  if constexpr (Format::kPacket == 8) {
+    std::uint32_t highest = 0;
+#pragma unroll
+    for (const Packet& each : packet)
+#pragma unroll
+      for (const std::uint32_t word : each.word) highest = max_of_halves(highest, word & 0x7fff7fffu);
+    typename Format::Math value[8];
+    Format::unpack({{highest, 0, 0, 0}}, value);
+    return max_or_nan(value[0], value[1]);
+  } else {
+    typename Format::Math highest = 0;
+#pragma unroll
+    for (const Packet& each : packet) {
+      typename Format::Math value[Format::kPacket];
+      Format::unpack(each, value);
+#pragma unroll
+      for (const auto entry : value) highest = max_or_nan(highest, magnitude(entry));
+    }
+    return highest;
+  }
+}
+
 // The largest finite magnitude so far. NaN and infinities do not count.
 template <class Math>
 TERSOR_HOST_DEVICE Math max_finite(Math absmax, Math value) noexcept {

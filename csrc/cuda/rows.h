@@ -36,14 +36,9 @@ TERSOR_HOST_DEVICE int phase_of(const T* address) noexcept {
   return static_cast<int>(reinterpret_cast<std::uintptr_t>(address) / sizeof(T) % kItems);
 }
 
-// Streaming accesses: rows pass through once, and should not push out of cache what the next kernel needs.
-struct alignas(8) HalfPacket {
-  std::uint32_t word[2];
-};
-
 TERSOR_HOST_DEVICE Packet load_packet(const void* from) noexcept {
 #if defined(__CUDA_ARCH__)
-  const uint4 v = __ldcs(static_cast<const uint4*>(from));
+  const uint4 v = *static_cast<const uint4*>(from);
   return {{v.x, v.y, v.z, v.w}};
 #else
   return *static_cast<const Packet*>(from);
@@ -51,9 +46,40 @@ TERSOR_HOST_DEVICE Packet load_packet(const void* from) noexcept {
 }
 TERSOR_HOST_DEVICE void store_packet(void* to, const Packet& packet) noexcept {
 #if defined(__CUDA_ARCH__)
-  __stcs(static_cast<uint4*>(to), make_uint4(packet.word[0], packet.word[1], packet.word[2], packet.word[3]));
+  *static_cast<uint4*>(to) = make_uint4(packet.word[0], packet.word[1], packet.word[2], packet.word[3]);
 #else
   *static_cast<Packet*>(to) = packet;
+#endif
+}
+
+// Copies from global to shared memory that take no registers meanwhile; the cache fetches 256 bytes at once. The thread that began
+// them waits until at most `kPending` of the batches that it closed are still on their way; what it copied is then its own to read,
+// and others' after a barrier.
+TERSOR_HOST_DEVICE void begin_copy(Packet* to, const void* from) noexcept {
+#if defined(__CUDA_ARCH__)
+  asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16;"
+               :
+               : "r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "l"(from)
+               : "memory");
+#elif defined(TERSOR_CUDA_EMULATOR)
+  emulator::begin_copy(to, from);
+#else
+  *to = *static_cast<const Packet*>(from);
+#endif
+}
+TERSOR_HOST_DEVICE void close_batch() noexcept {
+#if defined(__CUDA_ARCH__)
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#elif defined(TERSOR_CUDA_EMULATOR)
+  emulator::close_batch();
+#endif
+}
+template <int kPending>
+TERSOR_HOST_DEVICE void wait_for_batches() noexcept {
+#if defined(__CUDA_ARCH__)
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+#elif defined(TERSOR_CUDA_EMULATOR)
+  emulator::wait_for_batches(kPending);
 #endif
 }
 
@@ -94,6 +120,13 @@ class PacketRow {
     for (int i = 0; i < kPacket; ++i)
       if (holds(packet, i)) set_item(items, i, *at(packet, i));
     return items;
+  }
+  // The same into shared memory; see begin_copy.
+  TERSOR_HOST_DEVICE void begin_load(Index packet, T fill, Packet* to) const noexcept {
+    if (is_whole(packet))
+      begin_copy(to, whole(packet));
+    else
+      *to = load(packet, fill);
   }
   TERSOR_HOST_DEVICE void store(Index packet, const Packet& items) const noexcept {
     if (is_whole(packet)) return store_packet(whole(packet), items);

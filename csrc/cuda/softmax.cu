@@ -1,8 +1,7 @@
 // softmax: a row is read from memory once, as long as registers or shared memory can hold it. Its maximum is found while it comes
-// in; then its terms, which replace it where it is kept; then their sum; then it leaves. One exponential an entry.
-//
-// Instructions an entry, counted in sm_90 machine code, against those that an H200 issues in the time of its bytes (GPU.md):
-// bfloat16 about 22 of 27 (load and maximum 3.5, term and sum 13.9, share and store 5), float32 about 36 of 54.
+// in; then its terms, which replace it where it is kept, and their sum; then it leaves.
+// Entries of 16 bits are kept as they came, and their terms, which cost three instructions, found twice: half the memory holds a
+// row.
 
 #include "cuda/group.h"
 #include "cuda/launch.h"
@@ -72,10 +71,21 @@ __device__ __forceinline__ Packet shares_of(const typename Format::Math (&term)[
   return Format::pack(value);
 }
 
+// The shares of a packet, its terms found once more.
+template <class Format, class TermOf>
+__device__ __forceinline__ Packet shares_of_raw(const Packet& packet, TermOf term_of, Share<typename Format::Math> share) {
+  typename Format::Math value[Format::kPacket];
+  Format::unpack(packet, value);
+#pragma unroll
+  for (int i = 0; i < Format::kPacket; ++i) value[i] = term_of(value[i]).value;
+  return shares_of<Format>(value, share);
+}
+
 // --- a row in the registers of 2**lanes_log2 lanes --------------------------------------------------------------------------
 
 template <class Format, int kPackets>
-__global__ void __launch_bounds__(kLaneThreads, 3) softmax_lanes(SoftmaxTask<typename Format::Math> task, int lanes_log2) {
+__global__ void __launch_bounds__(kLaneThreads, kPackets == 2 ? 6 : 3)
+    softmax_lanes(SoftmaxTask<typename Format::Math> task, int lanes_log2) {
   using Row = SoftmaxRow<Format>;
   using Math = typename Format::Math;
   const int lanes = 1 << lanes_log2, first = thread() % lanes;
@@ -91,111 +101,122 @@ __global__ void __launch_bounds__(kLaneThreads, 3) softmax_lanes(SoftmaxTask<typ
   for (int k = 0; k < kPackets; ++k) top = max_of<Format>(raw[k], top);
 
   const typename Row::Terms terms(row.temperature, group.max(top));
-  Math term[kPackets][Format::kPacket];
+  Math term[Row::kNarrow ? 1 : kPackets][Format::kPacket];
   TermSum<Math> sum;
   terms.visit([&](auto term_of) {
 #pragma unroll
     for (int k = 0; k < kPackets; ++k) {
       if (first + k * lanes >= packets) break;
-      terms_of<Format>(raw[k], term[k], sum, term_of);
+      terms_of<Format>(raw[k], term[Row::kNarrow ? 0 : k], sum, term_of);
     }
   });
   const Share<Math> share(group.sum(sum.total()));
   if (terms.is_nan()) return row.store_nan(first, packets, lanes);
+  if constexpr (Row::kNarrow) {
+    terms.visit([&](auto term_of) {
 #pragma unroll
-  for (int k = 0; k < kPackets; ++k)
-    if (first + k * lanes < packets) row.out.store(first + k * lanes, shares_of<Format>(term[k], share));
+      for (int k = 0; k < kPackets; ++k)
+        if (first + k * lanes < packets) row.out.store(first + k * lanes, shares_of_raw<Format>(raw[k], term_of, share));
+    });
+  } else {
+#pragma unroll
+    for (int k = 0; k < kPackets; ++k)
+      if (first + k * lanes < packets) row.out.store(first + k * lanes, shares_of<Format>(term[k], share));
+  }
 }
 
 // --- a row in the shared memory of a block or a cluster ---------------------------------------------------------------------
+//
+// Blocks that go from row to row, and fill a slot with the next row's packet as soon as a share is stored, took 2 to 16 % longer
+// on an H100: they fall into step, and then all of them compute at the same time.
 
-// The part of a row that a block keeps. A thread comes back to the packets that it brought, so that no barrier is needed; a packet
-// of float32 terms for 16-bit entries is kept in two halves, far apart, which keeps the banks free of conflicts.
+// The packets of a row, [begin, begin + count), that a block keeps. A thread comes back to the slots that it filled, so that no
+// barrier is needed.
 template <class Format>
 class Slice {
  public:
-  using Math = typename Format::Math;
-  static constexpr int kHalves = static_cast<int>(Format::kPacket * sizeof(Math) / sizeof(Packet));
-  static constexpr int kSlotBytes = kHalves * static_cast<int>(sizeof(Packet));
-  static constexpr int kScratch = kScratchPackets<BlockScratch<Math>>;
+  __device__ __forceinline__ Slice(Packet* memory, int packets, int rank, int ranks)
+      : memory_(memory),
+        each_(ceil_div(packets, ranks)),
+        begin_(rank * each_),
+        count_(packets - begin_ < each_ ? packets - begin_ : each_) {}
 
-  __device__ __forceinline__ Slice(Packet* memory, int slots) : memory_(memory + kScratch), slots_(slots) {}
-  __device__ __forceinline__ Packet& raw(int slot) const { return memory_[slot]; }
-  __device__ __forceinline__ void keep(int slot, const Math (&term)[Format::kPacket]) const {
-    if constexpr (kHalves == 1) {
-      memory_[slot] = Format::pack(term);
-    } else {
-#pragma unroll
-      for (int half = 0; half < 2; ++half)
-        memory_[slot + half * slots_] = {
-            {bits_of(term[4 * half]), bits_of(term[4 * half + 1]), bits_of(term[4 * half + 2]), bits_of(term[4 * half + 3])}};
-    }
+  __device__ __forceinline__ Packet& operator[](int slot) const { return memory_[slot]; }
+  __device__ __forceinline__ int place(int slot) const { return begin_ + slot; }  // in the row
+
+  // visit(slot) for the slots of this thread.
+  template <class Visit>
+  __device__ __forceinline__ void each(Visit visit) const {
+    each_between(0, count_, visit);
   }
-  __device__ __forceinline__ void recall(int slot, Math (&term)[Format::kPacket]) const {
-    if constexpr (kHalves == 1) {
-      Format::unpack(memory_[slot], term);
-    } else {
+
+  // All packets are on their way before the first is looked at.
+  template <class Visit>
+  __device__ __forceinline__ void read(const SoftmaxRow<Format>& row, Visit visit) const {
+    const int batch = ceil_div(count_, kBatches * threads()) * threads();
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const Packet packet = memory_[slot + half * slots_];
-#pragma unroll
-        for (int i = 0; i < 4; ++i) term[4 * half + i] = from_bits(packet.word[i]);
-      }
+    for (int i = 0; i < kBatches; ++i) {
+      each_between(i * batch, (i + 1) * batch, [&](int slot) { row.x.begin_load(place(slot), Format::kLowest, memory_ + slot); });
+      close_batch();
     }
+    visit_as_they_come<0>(batch, visit);
   }
 
  private:
+  static constexpr int kBatches = 4;
+
+  template <class Visit>
+  __device__ __forceinline__ void each_between(int first, int end, Visit visit) const {
+    if (end > count_) end = count_;
+    for (int slot = first + thread(); slot < end; slot += threads()) visit(slot);
+  }
+  template <int kBatch, class Visit>
+  __device__ __forceinline__ void visit_as_they_come(int batch, Visit visit) const {
+    if constexpr (kBatch < kBatches) {
+      wait_for_batches<kBatches - 1 - kBatch>();
+      each_between(kBatch * batch, (kBatch + 1) * batch, visit);
+      visit_as_they_come<kBatch + 1>(batch, visit);
+    }
+  }
+
   Packet* memory_;
-  int slots_;
+  int each_, begin_, count_;
 };
 
 template <class Format>
-__device__ __forceinline__ typename Format::Math read_slice(const SoftmaxRow<Format>& row, const Slice<Format>& slice, int begin,
-                                                            int count) {
-  constexpr int kAtOnce = 4;
-  typename Format::Math top = -kInfinity<typename Format::Math>;
-  for (int slot = thread(); slot < count; slot += kAtOnce * threads()) {
-    Packet raw[kAtOnce];
-#pragma unroll
-    for (int k = 0; k < kAtOnce; ++k)
-      if (slot + k * threads() < count) raw[k] = row.load(begin + slot + k * threads());
-#pragma unroll
-    for (int k = 0; k < kAtOnce; ++k) {
-      if (slot + k * threads() >= count) break;
-      slice.raw(slot + k * threads()) = raw[k];
-      top = max_of<Format>(raw[k], top);
-    }
-  }
-  return top;
-}
-
-template <class Format>
-__global__ void __launch_bounds__(kSliceThreads, 3) softmax_slices(SoftmaxTask<typename Format::Math> task, int ranks, int slots) {
+__global__ void __launch_bounds__(kMostSliceThreads, 2) softmax_slices(SoftmaxTask<typename Format::Math> task, int ranks) {
   using Row = SoftmaxRow<Format>;
   using Math = typename Format::Math;
   const std::int64_t block = task.first_block + blockIdx.x;
   const int rank = static_cast<int>(block % ranks);
   const ClusterGroup<Math> group(shared_memory(), rank, ranks);
-  const Slice<Format> slice(shared_memory(), slots);
   const Row row(task, block / ranks);
-  const int packets = row.x.packets(), each = ceil_div(packets, ranks);
-  const int begin = rank * each, count = packets - begin < each ? packets - begin : each;
+  const Slice<Format> slice(shared_memory() + kScratchPackets<BlockScratch<Math>>, row.x.packets(), rank, ranks);
 
-  const typename Row::Terms terms(row.temperature, group.max(read_slice(row, slice, begin, count)));
+  Math top = -kInfinity<Math>;
+  slice.read(row, [&](int slot) { top = max_of<Format>(slice[slot], top); });
+  const typename Row::Terms terms(row.temperature, group.max(top));
   TermSum<Math> sum;
   terms.visit([&](auto term_of) {
-    for (int slot = thread(); slot < count; slot += threads()) {
+    slice.each([&](int slot) {
       Math term[Format::kPacket];
-      terms_of<Format>(slice.raw(slot), term, sum, term_of);
-      slice.keep(slot, term);
-    }
+      terms_of<Format>(slice[slot], term, sum, term_of);
+      if constexpr (!Row::kNarrow) slice[slot] = Format::pack(term);
+    });
   });
   const Share<Math> share(group.sum(sum.total()));
-  if (terms.is_nan()) return row.store_nan(begin + thread(), begin + count, threads());
-  for (int slot = thread(); slot < count; slot += threads()) {
-    Math term[Format::kPacket];
-    slice.recall(slot, term);
-    row.out.store(begin + slot, shares_of<Format>(term, share));
+  if (terms.is_nan()) {
+    slice.each([&](int slot) { row.out.store(slice.place(slot), splat(Format::kNan)); });
+  } else if constexpr (Row::kNarrow) {
+    terms.visit([&](auto term_of) {
+      slice.each([&](int slot) { row.out.store(slice.place(slot), shares_of_raw<Format>(slice[slot], term_of, share)); });
+    });
+  } else {
+    slice.each([&](int slot) {
+      Math term[Format::kPacket];
+      Format::unpack(slice[slot], term);
+      row.out.store(slice.place(slot), shares_of<Format>(term, share));
+    });
   }
 }
 
@@ -253,12 +274,7 @@ __device__ __forceinline__ void softmax_in_two_reads(const SoftmaxRow<Format>& r
   const Share<Math> share(group.sum(total));
   if (terms.is_nan()) return row.store_nan(first, row.x.packets(), step);
   terms.visit([&](auto term_of) {
-    each_packet(row, first, step, [&](int p, const Packet& raw) {
-      Math term[Format::kPacket];
-      TermSum<Math> unused;
-      terms_of<Format>(raw, term, unused, term_of);
-      row.out.store(p, shares_of<Format>(term, share));
-    });
+    each_packet(row, first, step, [&](int p, const Packet& raw) { row.out.store(p, shares_of_raw<Format>(raw, term_of, share)); });
   });
 }
 
@@ -295,7 +311,7 @@ struct SoftmaxKernels {
     const std::int64_t packets = most_packets(extent.cols, Format::kPacket, on_grid);
     Mapping mapping;
     if (map_to_lanes(packets, kPackets, mapping)) return mapping;
-    if (map_to_slices(extent.rows, packets, Slice<Format>::kSlotBytes, sizeof(Scratch), limits, mapping)) return mapping;
+    if (map_to_slices(extent.rows, packets, kScratchPackets<Scratch>, limits, mapping)) return mapping;
     return map_to_loop(extent, params.x);
   }
 
@@ -307,9 +323,8 @@ struct SoftmaxKernels {
                       {ceil_div<std::int64_t>(rows, kLaneThreads >> mapping.lanes_log2), kLaneThreads}, stream, mapping.lanes_log2);
       case MappingKind::kSlices:
         return launch(softmax_slices<Format>, task,
-                      {rows * mapping.ranks, mapping.threads, mapping.ranks,
-                       Slice<Format>::kScratch * 16 + mapping.slots * Slice<Format>::kSlotBytes},
-                      stream, mapping.ranks, static_cast<int>(mapping.slots));
+                      {rows * mapping.ranks, mapping.threads, mapping.ranks, (kScratchPackets<Scratch> + mapping.slots) * 16},
+                      stream, mapping.ranks);
       case MappingKind::kLoop:
         return launch(softmax_loop<Format>, task, {rows, mapping.threads, 1, kScratchPackets<Scratch> * 16}, stream);
       case MappingKind::kAcross:

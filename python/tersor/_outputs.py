@@ -195,6 +195,9 @@ def framework_of(array: Any, name: str) -> Framework:
     if hasattr(array, "__array_namespace__"):
         namespace = array.__array_namespace__()
         return _OnCpu(namespace.from_dlpack, namespace.asarray) if on_cpu else _OnDevice(namespace)
+    cupy = sys.modules.get("cupy")
+    if cupy is not None and isinstance(array, cupy.ndarray):  # an array API namespace in all but name
+        return _OnDevice(cupy)
     tensorflow = sys.modules.get("tensorflow")
     if on_cpu and tensorflow is not None and tensorflow.is_tensor(array):
         from_capsule = tensorflow.experimental.dlpack.from_dlpack

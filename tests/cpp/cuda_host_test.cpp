@@ -287,7 +287,7 @@ constexpr DeviceLimits kDevices[] = {{108, 163 << 10, 164 << 10, false},
 void test_mappings() {
   Check lanes("lanes hold the row"), slices("slices hold the row within the device's limits"), registers("registers hold the row"),
       prune("pieces cover the row");
-  constexpr int kPackets[3] = {2, 4, 8};
+  constexpr int kPackets[3] = {2, 4, 8}, kScratch = 44;
   for (std::int64_t packets = 1; packets < 200000; packets += packets < 3000 ? 1 : 997) {
     Mapping mapping;
     if (map_to_lanes(packets, kPackets, mapping)) {
@@ -301,19 +301,18 @@ void test_mappings() {
       registers.that(mapping.threads % 32 == 0 && mapping.threads <= kRegisterWarps * 32 && mapping.threads * 8 >= packets, "%lld",
                      static_cast<long long>(packets));
     for (const DeviceLimits& limits : kDevices)
-      for (const std::int64_t rows : {1, 16, 1000})
-        for (const int slot : {16, 32}) {
-          if (!map_to_slices(rows, packets, slot, 700, limits, mapping)) {
-            slices.that(packets * slot > (limits.shared_bytes - 1000) * (limits.has_clusters ? 8 : 1), "refused %lld",
-                        static_cast<long long>(packets));
-            continue;
-          }
-          const bool fits = 700 + mapping.slots * slot <= limits.shared_bytes && mapping.slots * mapping.ranks >= packets;
-          const bool legal = mapping.threads % 32 == 0 && mapping.threads >= 128 && mapping.threads <= kSliceThreads &&
-                             (mapping.ranks & (mapping.ranks - 1)) == 0 && mapping.ranks <= (limits.has_clusters ? 8 : 1);
-          slices.that(fits && legal, "%lld packets of %d bytes: %d ranks, %d threads", static_cast<long long>(packets), slot,
-                      mapping.ranks, mapping.threads);
+      for (const std::int64_t rows : {1, 16, 1000}) {
+        if (!map_to_slices(rows, packets, kScratch, limits, mapping)) {
+          slices.that((packets + kScratch) * 16 > (limits.shared_bytes - 1000) * (limits.has_clusters ? 8 : 1), "refused %lld",
+                      static_cast<long long>(packets));
+          continue;
         }
+        const bool fits = (kScratch + mapping.slots) * 16 <= limits.shared_bytes && mapping.slots * mapping.ranks >= packets;
+        const bool legal = mapping.threads % 32 == 0 && mapping.threads >= 128 && mapping.threads <= kMostSliceThreads &&
+                           (mapping.ranks & (mapping.ranks - 1)) == 0 && mapping.ranks <= (limits.has_clusters ? 8 : 1);
+        slices.that(fits && legal, "%lld packets: %d ranks, %d threads", static_cast<long long>(packets), mapping.ranks,
+                    mapping.threads);
+      }
     for (const std::int64_t rows : {1, 3, 100000}) {
       const PruneMapping pieces = map_prune(rows, packets);
       const std::int64_t each = std::int64_t{kPrunePackets} << pieces.lanes_log2;
@@ -323,11 +322,13 @@ void test_mappings() {
                  "%lld packets, %lld rows", static_cast<long long>(packets), static_cast<long long>(rows));
     }
   }
-  // 151936 bfloat16 columns on an H200: the figure that the design rests on.
-  Mapping mapping{};
-  slices.that(map_to_slices(4096, 151936 / 8, 32, 700, kDevices[2], mapping) && mapping.ranks == 8 &&
-                  3 * (700 + mapping.slots * 32 + kReservedSharedBytes) <= kDevices[2].shared_bytes_of_a_multiprocessor,
-              "three blocks of a 151936-column row on a multiprocessor: %d ranks", mapping.ranks);
+  // 151936 columns of float32 and of bfloat16 on an H200: the figures that the design rests on.
+  for (const auto& [packets, ranks] : {std::pair{151936 / 4, 8}, std::pair{151936 / 8, 4}}) {
+    Mapping mapping{};
+    slices.that(map_to_slices(4096, packets, kScratch, kDevices[2], mapping) && mapping.ranks == ranks &&
+                    3 * ((kScratch + mapping.slots) * 16 + kReservedSharedBytes) <= kDevices[2].shared_bytes_of_a_multiprocessor,
+                "three blocks of a 151936-column row on a multiprocessor: %d ranks", mapping.ranks);
+  }
 }
 
 }  // namespace

@@ -5,8 +5,9 @@
 // Threads of a cluster are fibers. They run in a random order until each waits at a barrier or a shuffle, which makes a missing
 // barrier show as a wrong result now and then; shared memory starts as NaN. What CUDA leaves undefined ends the program with a
 // message: a shuffle without the whole warp, a barrier that some threads never reach, a store to another block's shared memory
-// before that block is known to have begun or after it has ended, more shared memory than was asked for.
-// What it cannot show: memory ordering finer than barriers, alignment rules of asynchronous copies, time.
+// before that block is known to have begun or after it has ended, more shared memory than was asked for. Asynchronous copies
+// arrive as late as they may.
+// What it cannot show: memory ordering finer than barriers, time.
 
 #include <cstddef>
 #include <cstdint>
@@ -89,6 +90,9 @@ void cluster_wait();
 void* remote(const void* local, unsigned rank);
 std::uint64_t exchange(std::uint64_t value, int lane_mask);  // the value of lane ^ lane_mask
 bool any(bool value);
+void begin_copy(void* to, const void* from);  // 16 bytes, which arrive when they are waited for
+void close_batch();
+void wait_for_batches(std::size_t pending);
 [[noreturn]] void fail(const char* message);
 
 }  // namespace emulator
@@ -113,11 +117,6 @@ T __shfl_xor_sync(unsigned mask, T value, int lane_mask) {
   bits = emulator::exchange(bits, lane_mask);
   std::memcpy(&value, &bits, sizeof value);
   return value;
-}
-template <class T>
-void __stcs(T* to, T value) {
-  if (reinterpret_cast<std::uintptr_t>(to) % sizeof(T)) emulator::fail("a misaligned store");
-  *to = value;
 }
 
 // --- the runtime -------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <map>
 #include <memory>
 #include <random>
@@ -60,6 +61,7 @@ struct Fiber {
   bool done = false, arrived_at_cluster = false;
   unsigned cluster_round = 0;
   std::function<bool()> can_go;
+  std::deque<std::vector<std::pair<void*, const void*>>> batches;  // copies on their way; the last is still open
   bool begun = false;
   ucontext_t context;
   jmp_buf jump;
@@ -178,6 +180,7 @@ void run_cluster(const cudaLaunchConfig_t& config, unsigned first_block, unsigne
       Fiber& fiber = *fibers[rank * config.blockDim.x + t];
       fiber.block = &block;
       fiber.thread = t;
+      fiber.batches.assign(1, {});
       start(fiber);
       waiting.push_back(&fiber);
     }
@@ -267,6 +270,20 @@ std::uint64_t exchange(std::uint64_t value, int lane_mask) {
   }
   wait_until([&warp, round] { return warp.round != round; });
   return warp.value[round % 2][lane ^ static_cast<unsigned>(lane_mask)];
+}
+
+void begin_copy(void* to, const void* from) {
+  for (const void* address : {static_cast<const void*>(to), from})
+    if (reinterpret_cast<std::uintptr_t>(address) % 16) fail("a misaligned copy");
+  running->batches.back().emplace_back(to, from);
+}
+
+void close_batch() { running->batches.emplace_back(); }
+
+void wait_for_batches(std::size_t pending) {
+  auto& batches = running->batches;
+  for (; batches.size() - 1 > pending; batches.pop_front())
+    for (const auto& [to, from] : batches.front()) std::memcpy(to, from, 16);
 }
 
 bool any(bool value) {
