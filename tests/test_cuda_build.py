@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,44 +26,35 @@ def build_flags() -> list[str]:
     return match[1].split()
 
 
-def nvcc(source: Path, *arguments: str) -> str:
-    command = [str(NVCC), "-std=c++17", "-O3", *build_flags(), f"-I{ROOT / 'csrc'}", str(source), *arguments]
+def compile_kernels(source: Path, folder: Path) -> tuple[str, str]:
+    """What the compiler says of them, and its PTX."""
+    flags = ["-std=c++17", "-O3", f"-arch=sm_{ARCHITECTURE}", *build_flags(), f"-I{ROOT / 'csrc'}"]
+    keep = ["--keep", "--keep-dir", str(folder), "-cubin", "-o", str(folder / "kernels.cubin")]
+    command = [str(NVCC), *flags, "-Xptxas", "-v", *keep, str(source)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_SECONDS, check=False)
     assert result.returncode == 0, result.stderr
-    return result.stderr
+    return result.stderr, (folder / f"{source.stem}.ptx").read_text()
 
 
-@cache
-def report(source: Path) -> tuple[tuple[str, int, int], ...]:
-    """Each kernel's name, registers and bytes spilled."""
-    text = nvcc(source, f"-arch=sm_{ARCHITECTURE}", "-Xptxas", "-v", "-cubin", "-o", "/dev/null")
+def assert_nothing_spills(report: str) -> None:
     found = re.findall(
         r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores, (\d+) bytes spill loads.*?Used (\d+) registers",
-        text,
+        report,
         re.DOTALL,
     )
+    assert len(found) >= 3, "the compiler's report was not understood"
     names = subprocess.run(["c++filt", *(kernel[0] for kernel in found)], capture_output=True, text=True, check=True)
-    kernels = []
+    spilling = []
     for name, (_, stores, loads, registers) in zip(names.stdout.splitlines(), found, strict=True):
         short = re.sub(r"\(anonymous namespace\)::|tersor::cuda::|void |\(.*", "", name)
-        kernels.append((short, int(registers), int(stores) + int(loads)))
-    return tuple(kernels)
+        print(f"{short}: {registers} registers, {stores} bytes spilled")
+        if int(stores) + int(loads):
+            spilling.append(short)
+    assert spilling == []
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
-def test_no_kernel_spills(source: Path) -> None:
-    kernels = report(source)
-    assert len(kernels) >= 3, "the compiler's report was not understood"
-    for name, registers, spilled in kernels:
-        print(f"{name}: {registers} registers, {spilled} bytes spilled")
-    assert [name for name, _, spilled in kernels if spilled] == []
-
-
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
-def test_accesses_are_16_bytes_wide(source: Path, tmp_path: Path) -> None:
-    ptx = tmp_path / "kernels.ptx"
-    nvcc(source, f"-arch=compute_{ARCHITECTURE}", "-ptx", "-o", str(ptx))
-    kernels = re.split(r"\.visible \.entry |\n\.entry |\.weak \.entry ", ptx.read_text())[1:]
+def assert_accesses_are_wide(ptx: str) -> None:
+    kernels = re.split(r"\.visible \.entry |\n\.entry |\.weak \.entry ", ptx)[1:]
     assert kernels
     for kernel in kernels:
         name = kernel.split("(")[0]
@@ -77,3 +67,10 @@ def test_accesses_are_16_bytes_wide(source: Path, tmp_path: Path) -> None:
         if "softmax" in name and "Float16" in name:
             kernel = kernel.replace("ex2.approx.ftz.f32", "")
         assert not re.search(r"\b(ex2|div|rcp)\.approx|\.ftz", kernel), f"{name}: an approximate instruction"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_registers_and_accesses(source: Path, tmp_path: Path) -> None:
+    report, ptx = compile_kernels(source, tmp_path)
+    assert_nothing_spills(report)
+    assert_accesses_are_wide(ptx)
