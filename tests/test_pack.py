@@ -193,7 +193,71 @@ class TestEveryNumberOfBits:
         from compressed_tensors.compressors.quantized_compressors.pack_quantized import pack_to_int32, unpack_from_int32
 
         q = codes_of(bits, True, (5, 77))
-        moved = (q.astype(np.int16) + 2 ** (bits - 1)).astype(np.uint8)
-        packed = tersor.pack_bits(moved, bits, word="int32", padded=True)
+        packed = tersor.pack_bits(q, bits, word="int32", padded=True, offset=True)
         assert_same_bits(packed, pack_to_int32(torch.from_numpy(q), bits).numpy())
         assert_same_bits(unpack_from_int32(torch.from_numpy(packed), bits, torch.Size(q.shape)).numpy(), q)
+
+
+# --- other orders, offsets and axes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", ["low_first", "high_first", "awq", "halves"])
+class TestOrders:
+    @pytest.mark.parametrize("word", ["uint8", "int32"])
+    def test_every_row_size(self, order: str, word: str, each_level: Any) -> None:
+        for signed, offset in ((False, False), (True, False), (True, True)):
+            for cols in (*range(70), 127, 129, 4095, 4096, 4097, 9000):
+                q = codes_of(4, signed, (3, cols), cols)
+                layout = {"order": order, "offset": offset}
+                expected = spec.pack_bits(q, 4, word, **layout)
+                for setting in each_level:
+                    context = f"{cols} columns, signed {signed}, offset {offset}, {setting}"
+                    assert_same_bits(tersor.pack_bits(q, 4, word=word, **layout), expected, context)
+                    assert_same_bits(tersor.unpack_bits(expected, 4, cols, signed=signed, **layout), q, context)
+
+    def test_every_pair_at_every_place(self, order: str, each_level: Any) -> None:
+        """All pairs of neighbours, each at every place of a run."""
+        pairs = np.stack(np.meshgrid(*[np.arange(16, dtype=np.uint8)] * 2), axis=-1).reshape(-1)
+        for before in range(32):
+            q = np.concatenate([np.zeros(before, np.uint8), pairs])
+            expected = spec.pack_bits(q, 4, order=order)
+            for setting in each_level:
+                assert_same_bits(tersor.pack_bits(q, 4, order=order), expected, f"{before} before, {setting}")
+                back = tersor.unpack_bits(expected, 4, q.size, signed=False, order=order)
+                assert_same_bits(back, q, f"{before}, {setting}")
+
+    def test_every_axis_and_stride(self, order: str, settings: Any) -> None:
+        q = codes_of(4, True, (40, 6, 50))
+        for axis in (0, 1, 2, -1, -2, -3):
+            layout = {"order": order, "offset": True, "axis": axis}
+            expected = spec.pack_bits(q, 4, "int32", **layout)
+            for setting in settings:
+                context = f"axis {axis}, {setting}"
+                assert_same_bits(tersor.pack_bits(q, 4, word="int32", **layout), expected, context)
+                out = np.full(tuple(2 * length for length in expected.shape), 77, np.int32)[::2, ::2, 1::2]
+                tersor.pack_bits(q, 4, word="int32", **layout, out=out)
+                assert_same_bits(np.ascontiguousarray(out), expected, context)
+                assert_same_bits(tersor.unpack_bits(out, 4, q.shape[axis], **layout), q, context)
+
+    def test_what_does_not_fit_is_found(self, order: str) -> None:
+        for offset in (False, True):
+            for value in (-128, -9, 8, 127):
+                for place in (0, 31, 32, 69):
+                    q = np.zeros((2, 70), np.int8)
+                    q[1, place] = value
+                    with pytest.raises(ValueError, match=r"outside \[-8, 7\]"):
+                        tersor.pack_bits(q, 4, order=order, offset=offset)
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_offset_at_every_number_of_bits(bits: int, each_level: Any) -> None:
+    for padded in (False, True):
+        for cols in (1, 7, 33, 64, 77, 5000):
+            q = codes_of(bits, True, (3, cols))
+            expected = spec.pack_bits(q, bits, "int32", padded, offset=True)
+            moved = (q.astype(np.int16) + 2 ** (bits - 1)).astype(np.uint8)
+            assert_same_bits(expected, spec.pack_bits(moved, bits, "int32", padded))
+            for setting in each_level:
+                packed = tersor.pack_bits(q, bits, word="int32", padded=padded, offset=True)
+                assert_same_bits(packed, expected, f"{cols} columns, {setting}")
+                assert_same_bits(tersor.unpack_bits(packed, bits, cols, padded=padded, offset=True), q, f"{cols}, {setting}")

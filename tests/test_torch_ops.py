@@ -29,7 +29,9 @@ WITHOUT_FLOATS = {
     "unpack_int4",
     "pack_bits",
     "pack_bits int32",
+    "pack_bits awq",
     "unpack_bits",
+    "unpack_bits awq",
     *BITS,
 }
 STORED = {"compress_24", "decompress_24", "compress_nm", "decompress_nm"}

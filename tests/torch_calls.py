@@ -12,6 +12,8 @@ import torch
 
 ops = torch.ops.tersor
 
+BIT_LAYOUT = ("padded", "order", "offset", "axis")
+
 
 def normal(*shape: int, dtype: Any = torch.float32, requires_grad: bool = False) -> Any:
     generator = torch.Generator().manual_seed(0)
@@ -127,6 +129,11 @@ def calls(dtype: Any = torch.float32, requires_grad: bool = False) -> dict[str, 
         "unpack_mask": (ops.unpack_mask.default, (packed, 33)),
         "pack_bits": (ops.pack_bits.default, (int8_codes(5, 33, low=-8, high=7), 4)),
         "pack_bits int32": (ops.pack_bits.default, (int8_codes(5, 33, low=-4, high=3), 3, "int32", True)),
+        "pack_bits awq": (ops.pack_bits.default, (int8_codes(16, 5, low=-8, high=7), 4, "int32", False, "awq", True, 0)),
+        "unpack_bits awq": (
+            ops.unpack_bits.default,
+            (int8_codes(4, 20).view(torch.int32), 4, 30, True, False, "awq", True, 0),
+        ),
         "unpack_bits": (ops.unpack_bits.default, (int8_codes(5, 17).view(torch.uint8), 4, 33)),
         "pack_int4": (ops.pack_int4.default, (int8_codes(5, 33, low=-8, high=7),)),
         "matmul_bitmask": (ops.matmul_bitmask.default, (w, *bitmask_parts(7, 33, dtype), 7, 33)),
@@ -194,8 +201,10 @@ def plain_call(name: str, arguments: tuple[Any, ...]) -> Any:
         return t.q, t.scale, t.q.new_empty(0) if t.zero_point is None else t.zero_point
     if name.split()[0] == "dequantize":
         return function(tersor.Quantized(*arguments[:9]), dtype=arguments[9] if len(arguments) > 9 else None)
-    if name == "pack_bits int32":
-        return function(*arguments[:2], word=arguments[2], padded=arguments[3])
+    if name.split()[0] == "pack_bits":
+        return function(*arguments[:2], **dict(zip(("word", *BIT_LAYOUT), arguments[2:], strict=False)))
+    if name.split()[0] == "unpack_bits":
+        return function(*arguments[:3], **dict(zip(("signed", *BIT_LAYOUT), arguments[3:], strict=False)))
     if name == "quantize_int8 columns":
         return function(arguments[0], axis=arguments[1])
     if name == "dequantize_int8 to a dtype":

@@ -76,9 +76,10 @@ void require_output_kind(const View& w, py::handle packed, const View& out) {
     require_mask_dtype(out, packed.cast<bool>());
 }
 
-void require_columns(const View& unpacked, py::handle cols) {
+void require_columns(const View& unpacked, py::handle cols, int axis) {
   const std::int64_t wanted = integer_argument(cols, "cols");
-  if (unpacked.ndim == 0 || unpacked.shape[unpacked.ndim - 1] == wanted) return;  // the op refuses no dimensions
+  if (axis < 0) axis += unpacked.ndim;
+  if (axis < 0 || axis >= unpacked.ndim || unpacked.shape[axis] == wanted) return;  // the op refuses too few dimensions
   throw ValueError(std::string(unpacked.name) + " has shape " + shape_text(unpacked) + ", but cols = " + std::to_string(wanted));
 }
 

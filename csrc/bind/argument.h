@@ -27,7 +27,7 @@ void require_mask_dtype(const View& out, bool packed);
 void require_output_kind(const View& w, py::handle packed, const View& out);
 
 // An unpacked array must have the number of columns that the call names.
-void require_columns(const View& unpacked, py::handle cols);
+void require_columns(const View& unpacked, py::handle cols, int axis = -1);
 
 // "w has dtype int32; tersor reads ...: convert it".
 [[noreturn]] void throw_unread_dtype(const std::string& name, const std::string& dtype, const std::string& remedy);

@@ -185,6 +185,8 @@ struct QuantizeGroupsKernels {
   const OfMath& of(DType math) const noexcept { return math == DType::kFloat64 ? of_float64 : of_float32; }
 };
 
+inline constexpr int kArrangedCodes = 32;
+
 struct PackKernels {
   using PackInt4 = bool(ConstRows q, Rows packed, Extent extent, Store store) noexcept;  // whether all values fit
   using UnpackInt4 = void(ConstRows packed, Rows q, Extent extent, Store store) noexcept;
@@ -193,10 +195,14 @@ struct PackKernels {
   using PackBits = std::uint8_t(const std::uint8_t* q, std::int64_t cols, int bits, std::uint8_t bias,
                                 std::uint8_t* packed) noexcept;
   using UnpackBits = void(const std::uint8_t* packed, std::int64_t cols, int bits, bool is_signed, std::uint8_t* q) noexcept;
+  // In each run of kArrangedCodes: to[i] = q[places[i]] + offset, wrapping. What is not among the `count` codes is 0.
+  using ArrangeCodes = void(const std::uint8_t* q, std::int64_t count, const std::uint8_t* places, std::uint8_t offset,
+                            std::uint8_t* to, std::int64_t to_count) noexcept;
   PackInt4& pack_int4;
   UnpackInt4& unpack_int4;
   PackBits& pack_bits;
   UnpackBits& unpack_bits;
+  ArrangeCodes& arrange_codes;
 };
 
 // The exponentials of a block of kSoftmaxBlock columns, added up, relative to the place on the axis of exponents that the block

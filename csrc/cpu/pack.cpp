@@ -185,9 +185,48 @@ void unpack_bits(const std::uint8_t* packed, std::int64_t cols, int bits, bool i
   }
 }
 
+// --- codes in another order ----------------------------------------------------------------------------------------------
+
+using Bytes16 [[gnu::vector_size(16)]] = std::uint8_t;
+
+void arrange_codes(const std::uint8_t* q, std::int64_t count, const std::uint8_t* places, std::uint8_t offset, std::uint8_t* to,
+                   std::int64_t to_count) noexcept {
+  static_assert(kArrangedCodes == 2 * sizeof(Bytes16));
+  Bytes16 of_first, of_second;
+  std::memcpy(&of_first, places, sizeof of_first);
+  std::memcpy(&of_second, places + sizeof of_first, sizeof of_second);
+  const auto arrange = [&](const std::uint8_t* from, std::uint8_t* out) TERSOR_LAMBDA {
+    Bytes16 half[2];
+    std::memcpy(half, from, sizeof half);
+    const Bytes16 arranged[2] = {__builtin_shuffle(half[0], half[1], of_first), __builtin_shuffle(half[0], half[1], of_second)};
+    std::memcpy(out, arranged, sizeof arranged);
+  };
+  std::uint8_t shifted[kArrangedCodes];
+  for (std::int64_t i = 0; i < to_count; i += kArrangedCodes) {
+    const std::int64_t have = count - i < kArrangedCodes ? count - i : kArrangedCodes;
+    const std::int64_t want = to_count - i < kArrangedCodes ? to_count - i : kArrangedCodes;
+    if (have < kArrangedCodes) {
+      std::memset(shifted, 0, sizeof shifted);
+      for (std::int64_t k = 0; k < have; ++k) shifted[k] = static_cast<std::uint8_t>(q[i + k] + offset);
+    } else {
+      for (int k = 0; k < kArrangedCodes; ++k) shifted[k] = static_cast<std::uint8_t>(q[i + k] + offset);
+    }
+    if (want == kArrangedCodes) {
+      arrange(shifted, to + i);
+    } else {
+      std::uint8_t arranged[kArrangedCodes];
+      arrange(shifted, arranged);
+      std::memcpy(to + i, arranged, static_cast<std::size_t>(want));
+    }
+  }
+}
+
 }  // namespace
 
-constinit const PackKernels pack_kernels{
-    .pack_int4 = pack_int4, .unpack_int4 = unpack_int4, .pack_bits = pack_bits, .unpack_bits = unpack_bits};
+constinit const PackKernels pack_kernels{.pack_int4 = pack_int4,
+                                         .unpack_int4 = unpack_int4,
+                                         .pack_bits = pack_bits,
+                                         .unpack_bits = unpack_bits,
+                                         .arrange_codes = arrange_codes};
 
 }  // namespace tersor::cpu::TERSOR_LEVEL

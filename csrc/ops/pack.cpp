@@ -1,12 +1,17 @@
 #include "ops/pack.h"
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
+#include <initializer_list>
 #include <string>
+#include <utility>
 
 #include "core/check.h"
 #include "core/integers.h"
 #include "core/memory.h"
+#include "core/named.h"
 #include "cpu/kernels.h"
 #include "ops/check_views.h"
 #include "ops/grid.h"
@@ -51,21 +56,73 @@ void unpack_int4(const View& packed, const View& q) {
 
 namespace {
 
+using Places = std::array<std::uint8_t, cpu::kArrangedCodes>;
+
+constexpr Places places_of(std::initializer_list<std::uint8_t> block) {
+  Places places{};
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const std::size_t begin = i / block.size() * block.size();
+    places[i] = static_cast<std::uint8_t>(begin + block.begin()[i - begin]);
+  }
+  return places;
+}
+
+constexpr Places halves() {
+  Places places{};
+  for (std::size_t i = 0; i < places.size(); ++i) places[i] = static_cast<std::uint8_t>(i / 2 + i % 2 * places.size() / 2);
+  return places;
+}
+
+constexpr Places inverse(const Places& places) {
+  Places inverse{};
+  for (std::size_t i = 0; i < places.size(); ++i) inverse[places[i]] = static_cast<std::uint8_t>(i);
+  return inverse;
+}
+
+constexpr Named<CodeOrder> kOrders[] = {{"low_first", CodeOrder::kLowFirst},
+                                        {"high_first", CodeOrder::kHighFirst},
+                                        {"awq", CodeOrder::kAwq},
+                                        {"halves", CodeOrder::kHalves}};
+
+// Where each code comes from, and of how many codes in a row none leaves its run.
+struct Order {
+  Places places;
+  int block;
+};
+
+constexpr Order order_of(CodeOrder order) {
+  switch (order) {
+    case CodeOrder::kHighFirst: return {places_of({1, 0}), 2};
+    case CodeOrder::kAwq: return {places_of({0, 2, 4, 6, 1, 3, 5, 7}), 8};
+    case CodeOrder::kHalves: return {halves(), cpu::kArrangedCodes};
+    default: return {places_of({0}), 1};
+  }
+}
+
 struct WordLayout {
   int bits, word_bytes, per_word;  // per_word: 0 where codes are one stream
+  Order order;
+  bool is_arranged;
+  std::uint8_t offset;  // of stored codes
 
-  WordLayout(BitLayout layout, DType word) noexcept
+  WordLayout(const BitLayout& layout, DType word) noexcept
       : bits(layout.bits),
         word_bytes(static_cast<int>(item_size(word))),
-        per_word(layout.padded && 8 * word_bytes % bits != 0 ? 8 * word_bytes / bits : 0) {}
+        per_word(layout.padded && 8 * word_bytes % bits != 0 ? 8 * word_bytes / bits : 0),
+        order(order_of(layout.order)),
+        is_arranged(layout.order != CodeOrder::kLowFirst || layout.offset),
+        offset(static_cast<std::uint8_t>(layout.offset ? 1 << (bits - 1) : 0)) {}
 
+  // Codes that are stored, the last ones of a row perhaps only to fill a run.
+  std::int64_t stored(std::int64_t cols) const noexcept { return ceil_div(cols, order.block) * order.block; }
   std::int64_t bytes(std::int64_t cols) const noexcept {
-    return (per_word ? ceil_div(cols, per_word) : ceil_div(cols * bits, 8 * word_bytes)) * word_bytes;
+    return (per_word ? ceil_div(cols, per_word) : ceil_div(stored(cols) * bits, 8 * word_bytes)) * word_bytes;
   }
 };
 
 // The bits that codes set, with the bias that makes all that fit non-negative.
-std::uint8_t pack_words(const std::uint8_t* q, std::int64_t cols, WordLayout layout, std::uint8_t bias, std::uint8_t* packed) {
+std::uint8_t pack_words(const std::uint8_t* q, std::int64_t cols, const WordLayout& layout, std::uint8_t bias,
+                        std::uint8_t* packed) {
   std::uint8_t found = 0;
   for (std::int64_t i = 0; i < cols; i += layout.per_word, packed += layout.word_bytes) {
     std::uint32_t word = 0;
@@ -78,7 +135,7 @@ std::uint8_t pack_words(const std::uint8_t* q, std::int64_t cols, WordLayout lay
   return found;
 }
 
-void unpack_words(const std::uint8_t* packed, std::int64_t cols, WordLayout layout, bool is_signed, std::uint8_t* q) {
+void unpack_words(const std::uint8_t* packed, std::int64_t cols, const WordLayout& layout, bool is_signed, std::uint8_t* q) {
   const unsigned sign = is_signed ? 1u << (layout.bits - 1) : 0;
   for (std::int64_t i = 0; i < cols; i += layout.per_word, packed += layout.word_bytes) {
     std::uint32_t word = 0;
@@ -88,20 +145,82 @@ void unpack_words(const std::uint8_t* packed, std::int64_t cols, WordLayout layo
   }
 }
 
-void require_bits(const char* op, const View& q, BitLayout layout, const View& packed, const View& input) {
+std::uint8_t pack_run(const std::uint8_t* q, std::int64_t cols, const WordLayout& layout, std::uint8_t bias, std::uint8_t* packed) {
+  return layout.per_word ? pack_words(q, cols, layout, bias, packed)
+                         : cpu::pack_kernels().pack_bits(q, cols, layout.bits, bias, packed);
+}
+
+void unpack_run(const std::uint8_t* packed, std::int64_t cols, const WordLayout& layout, bool is_signed, std::uint8_t* q) {
+  if (layout.per_word)
+    unpack_words(packed, cols, layout, is_signed, q);
+  else
+    cpu::pack_kernels().unpack_bits(packed, cols, layout.bits, is_signed, q);
+}
+
+// Codes that are arranged in cache at once: whole words at any number of bits, padded or not.
+std::int64_t arranged_at_once(const WordLayout& layout) noexcept { return layout.per_word ? layout.per_word * 256 : 4096; }
+
+std::uint8_t pack_arranged(const std::uint8_t* q, std::int64_t cols, const WordLayout& layout, std::uint8_t bias,
+                           std::uint8_t* packed) {
+  std::uint8_t arranged[4096 + cpu::kArrangedCodes], found = 0;
+  const std::int64_t each = arranged_at_once(layout);
+  for (std::int64_t i = 0; i < cols; i += each) {
+    const std::int64_t count = std::min(each, cols - i), stored = layout.stored(count);
+    cpu::pack_kernels().arrange_codes(q + i, count, layout.order.places.data(), layout.offset, arranged, stored);
+    found |= pack_run(arranged, stored, layout, layout.offset ? 0 : bias, packed + layout.bytes(i));
+  }
+  return found;
+}
+
+void unpack_arranged(const std::uint8_t* packed, std::int64_t cols, const WordLayout& layout, bool is_signed, std::uint8_t* q) {
+  std::uint8_t arranged[4096 + cpu::kArrangedCodes];
+  const Places places = inverse(layout.order.places);
+  const std::int64_t each = arranged_at_once(layout);
+  for (std::int64_t i = 0; i < cols; i += each) {
+    const std::int64_t count = std::min(each, cols - i), stored = layout.stored(count);
+    unpack_run(packed + layout.bytes(i), stored, layout, is_signed && !layout.offset, arranged);
+    cpu::pack_kernels().arrange_codes(arranged, stored, places.data(), static_cast<std::uint8_t>(-layout.offset), q + i, count);
+  }
+}
+
+// The view with two axes exchanged.
+View with_last(View view, int axis) noexcept {
+  std::swap(view.shape[axis], view.shape[view.ndim - 1]);
+  std::swap(view.stride_bytes[axis], view.stride_bytes[view.ndim - 1]);
+  return view;
+}
+
+void require_layout(const BitLayout& layout, DType codes) {
   if (layout.bits < 1 || layout.bits > 8) throw ValueError("bits must lie in [1, 8], got " + std::to_string(layout.bits));
+  if (layout.order != CodeOrder::kLowFirst && layout.bits != 4)
+    throw ValueError("order is for codes of 4 bits, and bits is " + std::to_string(layout.bits));
+  if (layout.offset && codes != DType::kInt8) throw ValueError("offset is for int8 codes, and those of q are uint8");
+}
+
+struct CodesAndWords {
+  View q, packed;
+};
+
+// What is to be packed or unpacked, along the last axis.
+CodesAndWords require_bits(const char* op, const View& q, const BitLayout& layout, const View& packed, const View& input) {
   require_dtype(q, {DType::kInt8, DType::kUInt8});
+  require_layout(layout, q.dtype);
   require_dtype(packed, {DType::kUInt8, DType::kInt32});
   require_last_axis(input);
-  require_last(q, packed, WordLayout(layout, packed.dtype).bytes(q.shape[q.ndim - 1]) / item_size(packed.dtype));
+  if (q.ndim != packed.ndim || layout.axis < 0 || layout.axis >= q.ndim)
+    throw ValueError(std::string(q.name) + " has " + std::to_string(q.ndim) + " dimensions and " + packed.name + " has " +
+                     std::to_string(packed.ndim) + ", for axis " + std::to_string(layout.axis) + "; they must have as many");
+  const View codes = with_last(q, layout.axis), words = with_last(packed, layout.axis);
+  require_last(codes, words, WordLayout(layout, packed.dtype).bytes(codes.shape[q.ndim - 1]) / item_size(packed.dtype));
   require_same_device(q, packed);
   require_cpu(op, q);
   require_no_overlap(q, packed);
+  return {codes, words};
 }
 
 // Calls body(codes, count, where they lie packed) for rows, or parts of rows.
 template <class Body>
-void for_each_run(const View& q, const View& packed, WordLayout layout, Access packed_access, Body body) {
+void for_each_run(const View& q, const View& packed, const WordLayout& layout, Access packed_access, Body body) {
   View codes = q;
   const std::int64_t cols = q.shape[q.ndim - 1];
   int first_col = q.ndim - 1;
@@ -129,36 +248,37 @@ void for_each_run(const View& q, const View& packed, WordLayout layout, Access p
 
 }  // namespace
 
-void pack_bits(const View& q, BitLayout layout, const View& packed) {
-  require_bits("pack_bits", q, layout, packed, q);
+CodeOrder code_order_of(std::string_view name) { return find_named(kOrders, name, "order"); }
+
+void pack_bits(const View& q, const BitLayout& layout, const View& packed) {
+  const CodesAndWords arrays = require_bits("pack_bits", q, layout, packed, q);
   if (q.size() == 0) return;
   const WordLayout words(layout, packed.dtype);
   const bool is_signed = q.dtype == DType::kInt8;
   const auto bias = static_cast<std::uint8_t>(is_signed ? 1 << (layout.bits - 1) : 0);
   std::atomic<std::uint8_t> found{0};
-  for_each_run(q, packed, words, Access::kWrite, [&](const std::uint8_t* codes, std::int64_t count, std::uint8_t* to) {
-    std::memset(to + words.bytes(count) - words.word_bytes, 0, static_cast<std::size_t>(words.word_bytes));  // what no code takes
-    const std::uint8_t of_run = words.per_word ? pack_words(codes, count, words, bias, to)
-                                               : cpu::pack_kernels().pack_bits(codes, count, layout.bits, bias, to);
-    found.fetch_or(of_run, std::memory_order_relaxed);
-  });
+  for_each_run(arrays.q, arrays.packed, words, Access::kWrite,
+               [&](const std::uint8_t* codes, std::int64_t count, std::uint8_t* to) {
+                 std::memset(to + words.bytes(count) - words.word_bytes, 0,
+                             static_cast<std::size_t>(words.word_bytes));  // what no code takes
+                 const auto pack = words.is_arranged ? pack_arranged : pack_run;
+                 found.fetch_or(pack(codes, count, words, bias, to), std::memory_order_relaxed);
+               });
   if (found >> layout.bits)
     throw ValueError(std::string(q.name) + " holds values outside [" + std::to_string(-bias) + ", " +
                      std::to_string((1 << layout.bits) - 1 - bias) + "], which " + std::to_string(layout.bits) + " bits of " +
                      name_of(q.dtype) + " cannot; clip or rescale it first");
 }
 
-void unpack_bits(const View& packed, BitLayout layout, const View& q) {
-  require_bits("unpack_bits", q, layout, packed, packed);
+void unpack_bits(const View& packed, const BitLayout& layout, const View& q) {
+  const CodesAndWords arrays = require_bits("unpack_bits", q, layout, packed, packed);
   if (q.size() == 0) return;
   const WordLayout words(layout, packed.dtype);
   const bool is_signed = q.dtype == DType::kInt8;
-  for_each_run(q, packed, words, Access::kRead, [&](std::uint8_t* codes, std::int64_t count, const std::uint8_t* from) {
-    if (words.per_word)
-      unpack_words(from, count, words, is_signed, codes);
-    else
-      cpu::pack_kernels().unpack_bits(from, count, layout.bits, is_signed, codes);
-  });
+  const auto unpack = words.is_arranged ? unpack_arranged : unpack_run;
+  for_each_run(
+      arrays.q, arrays.packed, words, Access::kRead,
+      [&](std::uint8_t* codes, std::int64_t count, const std::uint8_t* from) { unpack(from, count, words, is_signed, codes); });
 }
 
 }  // namespace tersor

@@ -1,18 +1,10 @@
 #include "ops/quantize_convention.h"
 
-#include <string>
-
-#include "core/check.h"
+#include "core/named.h"
 
 namespace tersor {
 
 namespace {
-
-template <class Enum>
-struct Named {
-  const char* name;
-  Enum value;
-};
 
 constexpr Named<Convention> kConventions[] = {
     {"tersor", Convention::kTersor}, {"compressed-tensors", Convention::kCompressedTensors},
@@ -23,16 +15,6 @@ constexpr Named<cpu::Rounding> kRoundings[] = {
     {"half_even", cpu::Rounding::kHalfEven}, {"half_away", cpu::Rounding::kHalfAway},    {"half_up", cpu::Rounding::kHalfUp},
     {"truncate", cpu::Rounding::kTruncate},  {"stochastic", cpu::Rounding::kStochastic},
 };
-
-template <class Enum, std::size_t kCount>
-Enum find(const Named<Enum> (&all)[kCount], std::string_view name, const char* argument) {
-  std::string names;
-  for (const auto& one : all) {
-    if (one.name == name) return one.value;
-    names += (names.empty() ? "\"" : ", \"") + std::string(one.name) + "\"";
-  }
-  throw ValueError(std::string(argument) + " must be one of " + names + ", got \"" + std::string(name) + "\"");
-}
 
 // From 1 to the next number.
 double epsilon_of(DType dtype) noexcept {
@@ -64,8 +46,8 @@ DType step_of(Convention convention, DType w) noexcept {
 
 }  // namespace
 
-Convention convention_of(std::string_view name) { return find(kConventions, name, "convention"); }
-cpu::Rounding rounding_of(std::string_view name) { return find(kRoundings, name, "rounding"); }
+Convention convention_of(std::string_view name) { return find_named(kConventions, name, "convention"); }
+cpu::Rounding rounding_of(std::string_view name) { return find_named(kRoundings, name, "rounding"); }
 
 cpu::ScaleRule scale_rule(Convention convention, CodeFormat format, DType w, DType scale) noexcept {
   const double steps = (1 << format.bits) - 1, most_of_half = (1 << (format.bits - 1)) - 1;

@@ -51,9 +51,19 @@ def word_count(cols: int, bits: Any, word_bits: int = 8, padded: bool = False) -
     return words
 
 
-def packed_codes_shape(shape: Any, bits: Any, name: str, word_bits: int = 8, padded: bool = False) -> tuple[int, ...]:
-    """The last axis of the argument ``name`` counted in words of packed codes."""
-    return (*shape[:-1], word_count(columns_of(shape, name), bits, word_bits, padded))
+# Codes whose nibbles change places with each other.
+_RUN_OF_ORDER = {"high_first": 2, "awq": 8, "halves": 32}
+
+
+def packed_codes_shape(
+    shape: Any, bits: Any, name: str, word_bits: int = 8, padded: bool = False, order: str = "low_first", axis: int = -1
+) -> tuple[int, ...]:
+    """One axis of the argument ``name`` counted in words of packed codes."""
+    cols = columns_of(shape, name)
+    if axis != -1:
+        cols = shape[normal_axis(axis, len(shape))]
+    run = _RUN_OF_ORDER.get(order, 1)
+    return resized_shape(shape, axis, word_count(-(-cols // run) * run, bits, word_bits, padded))
 
 
 def columns_of(shape: Any, name: str) -> int:
@@ -70,14 +80,14 @@ def nm_shapes(shape: Any, n: int, m: int) -> tuple[tuple[int, ...], tuple[int, .
     return resized_shape(shape, -1, stored), packed_shape(resized_shape(shape, -1, stored * (m - 1).bit_length()), 8)
 
 
-def unpacked_shape(shape: Any, cols: int, name: str) -> tuple[int, ...]:
-    """The last axis of the argument ``name`` replaced by ``cols`` columns."""
+def unpacked_shape(shape: Any, cols: int, name: str, axis: int = -1) -> tuple[int, ...]:
+    """An axis of the argument ``name`` replaced by ``cols`` columns."""
     if not len(shape):
         raise ValueError(f"{name} has no axis to unpack along; it must have at least one dimension")
     cols = integer(cols, "cols")
     if cols < 0:
         raise ValueError(f"cols must be at least 0, got {cols}")
-    return (*shape[:-1], cols)
+    return resized_shape(shape, normal_axis(axis, len(shape)), cols)
 
 
 def reduced_shape(shape: Any, axis: int) -> tuple[int, ...]:

@@ -213,7 +213,7 @@ def quantize(
     options = (bits, symmetric, signed, convention, rounding, seed, packed and at_once, scale_is_given)
     _core.quantize_groups(w, groups.axis, groups.size, *options, scale, zero_point, codes)
     if not at_once:
-        _core.pack_bits(codes, bits, False, q)
+        _core.pack_bits(codes, bits, False, "low_first", False, -1, q)
     if out is None:
         q = framework.result(q)
         if not scale_is_given:
@@ -311,6 +311,6 @@ def dequantize(t: Quantized, *, dtype: Any = None, out: Any = None) -> Any:
     q, packed = t.q, t.packed
     if packed and not groups.in_whole_bytes(t.bits):
         q, packed = codes_beside(t.q, t.shape, t.signed), False
-        _core.unpack_bits(t.q, t.bits, t.shape[-1] if t.shape else 1, False, q)
+        _core.unpack_bits(t.q, t.bits, t.shape[-1] if t.shape else 1, False, "low_first", False, -1, q)
     _core.dequantize_groups(q, groups.axis, groups.size, t.bits, t.signed, packed, t.scale, t.zero_point, filled)
     return out if out is not None else framework.result(filled)

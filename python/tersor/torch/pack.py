@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-import tersor
 from tersor import _core
 from tersor._arguments import packed_codes_shape, packed_shape, unpacked_shape
 from tersor.pack import word_bits
@@ -38,26 +37,67 @@ register("pack_int4(Tensor q) -> Tensor", _pack_int4, fake=_fake_pack_int4)
 register("unpack_int4(Tensor p, SymInt cols) -> Tensor", _unpack_int4, fake=_fake_unpack_int4)
 
 
-def _fake_pack_bits(q: Tensor, bits: int, word: str = "uint8", padded: bool = False) -> Tensor:
-    shape = packed_codes_shape(q.shape, bits, "q", word_bits(word), padded)
+def _fake_pack_bits(
+    q: Tensor,
+    bits: int,
+    word: str = "uint8",
+    padded: bool = False,
+    order: str = "low_first",
+    offset: bool = False,
+    axis: int = -1,
+) -> Tensor:
+    shape = packed_codes_shape(q.shape, bits, "q", word_bits(word), padded, order, axis)
     return q.new_empty(shape, dtype=getattr(torch, word))
 
 
-def _pack_bits(q: Tensor, bits: int, word: str = "uint8", padded: bool = False) -> Tensor:
-    return tersor.pack_bits(plain(q), bits, word=word, padded=padded)  # type: ignore[no-any-return]
+def _pack_bits(
+    q: Tensor,
+    bits: int,
+    word: str = "uint8",
+    padded: bool = False,
+    order: str = "low_first",
+    offset: bool = False,
+    axis: int = -1,
+) -> Tensor:
+    q = plain(q)
+    out = _fake_pack_bits(q, bits, word, padded, order, offset, axis)
+    _core.pack_bits(q, bits, padded, order, offset, axis, out)
+    return out
 
 
-def _fake_unpack_bits(p: Tensor, bits: int, cols: int, signed: bool = True, padded: bool = False) -> Tensor:
-    return p.new_empty(unpacked_shape(p.shape, cols, "p"), dtype=torch.int8 if signed else torch.uint8)
+def _fake_unpack_bits(
+    p: Tensor,
+    bits: int,
+    cols: int,
+    signed: bool = True,
+    padded: bool = False,
+    order: str = "low_first",
+    offset: bool = False,
+    axis: int = -1,
+) -> Tensor:
+    return p.new_empty(unpacked_shape(p.shape, cols, "p", axis), dtype=torch.int8 if signed else torch.uint8)
 
 
-def _unpack_bits(p: Tensor, bits: int, cols: int, signed: bool = True, padded: bool = False) -> Tensor:
-    return tersor.unpack_bits(plain(p), bits, cols, signed=signed, padded=padded)  # type: ignore[no-any-return]
+def _unpack_bits(
+    p: Tensor,
+    bits: int,
+    cols: int,
+    signed: bool = True,
+    padded: bool = False,
+    order: str = "low_first",
+    offset: bool = False,
+    axis: int = -1,
+) -> Tensor:
+    p = plain(p)
+    out = _fake_unpack_bits(p, bits, cols, signed, padded, order, offset, axis)
+    _core.unpack_bits(p, bits, cols, padded, order, offset, axis, out)
+    return out
 
 
-register("pack_bits(Tensor q, int bits, str word='uint8', bool padded=False) -> Tensor", _pack_bits, fake=_fake_pack_bits)
+_LAYOUT = "bool padded=False, str order='low_first', bool offset=False, int axis=-1"
+register(f"pack_bits(Tensor q, int bits, str word='uint8', {_LAYOUT}) -> Tensor", _pack_bits, fake=_fake_pack_bits)
 register(
-    "unpack_bits(Tensor p, int bits, SymInt cols, bool signed=True, bool padded=False) -> Tensor",
+    f"unpack_bits(Tensor p, int bits, SymInt cols, bool signed=True, {_LAYOUT}) -> Tensor",
     _unpack_bits,
     fake=_fake_unpack_bits,
 )
