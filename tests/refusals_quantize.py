@@ -94,6 +94,8 @@ REFUSALS_OF_QUANTIZE = [
     Row("codes of another shape than said", ValueError, "q", r"must have", lambda: tersor.dequantize(stored(shape=(3, 15)))),
     Row("more scales than groups", ValueError, "scale", r"1 along axis 1",
         lambda: tersor.dequantize(stored(scale=floats(3, 2)))),
+    Row("an out of fewer columns than packed codes have", ValueError, "out", r"shape \(3, 15\), but t has \(3, 16\)",
+        lambda: tersor.dequantize(tersor.quantize(floats(3, 16), 4, packed=True), out=floats(3, 15))),
     Row("a Quantized of 9 bits", ValueError, "bits", r"in \[2, 8\], got 9", lambda: tersor.dequantize(stored(bits=9))),
     Row("an axis that is not there", np.exceptions.AxisError, "axis", r"out of bounds", lambda: stored(axis=2)),
     Row("numbers of another dtype than said", ValueError, "dtype", r"is float16, but out has dtype float64",

@@ -9,11 +9,13 @@ import inspect
 import re
 import subprocess
 import sys
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tersor
+from tersor import formats
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLIC = sorted(tersor.__all__)
@@ -22,7 +24,8 @@ OPERATIONS = [
     for name in PUBLIC
     if "out" in inspect.signature(getattr(tersor, name)).parameters or name in ("count_nonzero", "sparsity")
 ]
-MODULES = ["tersor", "tersor.torch"]
+MODULES = ["tersor", "tersor.formats", "tersor.torch"]
+OPERATIONS_OF_FORMATS = [f"formats.{name}" for name in formats.__all__ if name != "names"]
 
 
 def has_torch(name: str) -> bool:
@@ -47,15 +50,19 @@ def test_examples_of_modules(name: str) -> None:
     assert doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0
 
 
+def named(name: str) -> Any:
+    return attrgetter(name)(tersor)
+
+
 def sections_of(documentation: str) -> dict[str, str]:
     """numpydoc: a title underlined with dashes opens a section."""
     pieces = re.split(r"^([A-Z][A-Za-z ]+)\n-{3,}\n", inspect.cleandoc(documentation), flags=re.MULTILINE)
     return dict(zip(["summary", *pieces[1::2]], [pieces[0], *pieces[2::2]], strict=True))
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", OPERATIONS + OPERATIONS_OF_FORMATS)
 def test_sections(name: str) -> None:
-    sections = sections_of(getattr(tersor, name).__doc__)
+    sections = sections_of(named(name).__doc__)
     assert {"summary", "Parameters", "Returns", "Raises", "Examples"} <= set(sections), name
     order = ["summary", "Parameters", "Returns", "Raises", "Notes", "Examples"]
     present = [title for title in sections if title in order]
@@ -66,9 +73,9 @@ def test_sections(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", OPERATIONS + OPERATIONS_OF_FORMATS)
 def test_every_parameter_is_documented(name: str) -> None:
-    function = getattr(tersor, name)
+    function = named(name)
     documented = re.findall(r"^(\w[\w, ]*) :", sections_of(function.__doc__)["Parameters"], re.MULTILINE)
     names = [part.strip() for entry in documented for part in entry.split(",")]
     assert names == list(inspect.signature(function).parameters)

@@ -136,8 +136,11 @@ TERSOR_INLINE std::uint8_t bits_in(const std::uint8_t* q, std::int64_t cols, std
   for (; i + 64 <= cols; i += 64) found = found | (load<64>(q + i) + of_bias);
   alignas(64) std::uint8_t lanes[64];
   store(lanes, found);
+  std::uint64_t words[8], of_words = 0;
+  std::memcpy(words, lanes, sizeof words);
+  for (const std::uint64_t word : words) of_words |= word;
   std::uint8_t all = 0;
-  for (const std::uint8_t lane : lanes) all |= lane;
+  for (; of_words; of_words >>= 8) all |= static_cast<std::uint8_t>(of_words);
   for (; i < cols; ++i) all |= static_cast<std::uint8_t>(q[i] + bias);
   return all;
 }

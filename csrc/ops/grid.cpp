@@ -28,14 +28,25 @@ struct Copy {
   }
 };
 
+// Whether two loops exchange the rows and columns of a matrix, of items for which there is a way of their own.
+bool are_transposing(const Loop& apart, const Loop& next, std::int64_t item_bytes) noexcept {
+  return (item_bytes == 1 || item_bytes == 4) && next.array_stride == item_bytes && apart.dense_stride == item_bytes;
+}
+
 void run_loops(const Loop* loops, int count, std::byte* array, std::byte* dense, std::int64_t item_bytes, Direction direction) {
+  const bool to_dense = direction == Direction::kToDense;
+  if (count == 2 && are_transposing(loops[0], loops[1], item_bytes)) {
+    const Loop &apart = loops[0], &next = loops[1];
+    const auto transpose = item_bytes == 1 ? transpose_items<1> : transpose_items<4>;
+    if (to_dense) return transpose(dense, next.dense_stride, array, apart.array_stride, apart.count, next.count);
+    return transpose(array, apart.array_stride, dense, next.dense_stride, next.count, apart.count);
+  }
   if (count > 1) {
     for (std::int64_t i = 0; i < loops[0].count; ++i)
       run_loops(loops + 1, count - 1, array + i * loops[0].array_stride, dense + i * loops[0].dense_stride, item_bytes, direction);
     return;
   }
   const Loop last = count ? loops[0] : Loop{1, item_bytes, item_bytes};
-  const bool to_dense = direction == Direction::kToDense;
   std::byte *const to = to_dense ? dense : array, *const from = to_dense ? array : dense;
   if (last.array_stride == item_bytes && last.dense_stride == item_bytes)
     std::memcpy(to, from, static_cast<std::size_t>(last.count * item_bytes));

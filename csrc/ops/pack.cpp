@@ -16,6 +16,7 @@
 #include "ops/check_views.h"
 #include "ops/grid.h"
 #include "ops/loop.h"
+#include "ops/tiles.h"
 
 namespace tersor {
 
@@ -218,9 +219,9 @@ CodesAndWords require_bits(const char* op, const View& q, const BitLayout& layou
   return {codes, words};
 }
 
-// Calls body(codes, count, where they lie packed) for rows, or parts of rows.
+// Calls body(codes, count, where they lie packed) for rows, or parts of rows, that lie dense.
 template <class Body>
-void for_each_run(const View& q, const View& packed, const WordLayout& layout, Access packed_access, Body body) {
+void for_each_dense_run(const View& q, const View& packed, const WordLayout& layout, Access packed_access, Body body) {
   View codes = q;
   const std::int64_t cols = q.shape[q.ndim - 1];
   int first_col = q.ndim - 1;
@@ -236,14 +237,53 @@ void for_each_run(const View& q, const View& packed, const WordLayout& layout, A
   for_each_block(plan_rows_in_order({{codes, Columns::kEach, access}}, codes.ndim - 1),
                  layout.per_word ? Split::kRows : Split::kColumns, [&](const Block& block) {
                    const std::int64_t count = block.extent.cols, run = layout.bytes(count) / layout.word_bytes;
-                   const Scratch scratch(static_cast<std::size_t>(words.scratch_bytes(1, run)));
-                   for (std::int64_t r = 0; r < block.extent.rows; ++r) {
-                     const Rectangle part{block.first_row + r, 1, block.first_col * layout.bits / (8 * layout.word_bytes), run};
-                     if (packed_access == Access::kRead) words.read(part.row, 1, part.col, run, scratch.data());
-                     body(block.operands[0].row<std::uint8_t>(r), count, words.place(part, scratch.data()).row<std::uint8_t>(0));
-                     if (packed_access == Access::kWrite) words.write(part, scratch.data());
-                   }
+                   const std::int64_t first_word = block.first_col * layout.bits / (8 * layout.word_bytes);
+                   for (std::int64_t r = 0; r < block.extent.rows; ++r)
+                     body(block.operands[0].row<std::uint8_t>(r), count,
+                          words.place({block.first_row + r, 1, first_word, run}, nullptr).row<std::uint8_t>(0));
                  });
+}
+
+// The same for arrays of any strides, such as transposed ones: by tiles whose rows and columns both fill cache lines.
+template <class Body>
+void for_each_strided_run(const View& q, const View& packed, const WordLayout& layout, Access packed_access, Body body) {
+  constexpr std::int64_t kTileRows = 64;
+  const Grid codes = grid_of(q, q.ndim - 1), words = grid_of(packed, q.ndim - 1);
+  const std::int64_t cols = q.shape[q.ndim - 1], rows = q.size() / cols;
+  // Each column of strided codes may lie on a page of its own.
+  const std::int64_t cols_each = layout.per_word ? layout.per_word * 32 : codes.is_dense() ? 2048 : 256;
+  const std::int64_t tile_rows = ceil_div(rows, kTileRows);
+  const std::int64_t words_each = layout.bytes(std::min(cols, cols_each)) / layout.word_bytes;
+  const std::int64_t code_bytes = codes.scratch_bytes(kTileRows, std::min(cols, cols_each));
+  const Tiles tiles{tile_rows * ceil_div(cols, cols_each), kTileRows * cols_each,
+                    code_bytes + words.scratch_bytes(kTileRows, words_each)};
+  for_each_tile(tiles, [&](std::int64_t tile, std::byte* scratch) {
+    const std::int64_t row = tile % tile_rows * kTileRows, col = tile / tile_rows * cols_each;
+    const std::int64_t row_count = std::min(kTileRows, rows - row), count = std::min(cols_each, cols - col);
+    const Rectangle of_codes{row, row_count, col, count};
+    const Rectangle of_words{row, row_count, layout.bytes(col) / layout.word_bytes, layout.bytes(count) / layout.word_bytes};
+    const auto read = [](const Grid& grid, const Rectangle& part, std::byte* to) {
+      grid.read(part.row, part.rows, part.col, part.cols, to);
+    };
+    if (packed_access == Access::kRead)
+      read(words, of_words, scratch + code_bytes);
+    else
+      read(codes, of_codes, scratch);
+    const cpu::Rows code_rows = codes.place(of_codes, scratch), word_rows = words.place(of_words, scratch + code_bytes);
+    for (std::int64_t r = 0; r < row_count; ++r) body(code_rows.row<std::uint8_t>(r), count, word_rows.row<std::uint8_t>(r));
+    if (packed_access == Access::kRead)
+      codes.write(of_codes, scratch);
+    else
+      words.write(of_words, scratch + code_bytes);
+  });
+}
+
+template <class Body>
+void for_each_run(const View& q, const View& packed, const WordLayout& layout, Access packed_access, Body body) {
+  if (grid_of(q, q.ndim - 1).is_dense() && grid_of(packed, q.ndim - 1).is_dense())
+    for_each_dense_run(q, packed, layout, packed_access, body);
+  else
+    for_each_strided_run(q, packed, layout, packed_access, body);
 }
 
 }  // namespace
@@ -256,15 +296,16 @@ void pack_bits(const View& q, const BitLayout& layout, const View& packed) {
   const WordLayout words(layout, packed.dtype);
   const bool is_signed = q.dtype == DType::kInt8;
   const auto bias = static_cast<std::uint8_t>(is_signed ? 1 << (layout.bits - 1) : 0);
-  std::atomic<std::uint8_t> found{0};
+  std::atomic<bool> found{false};
   for_each_run(arrays.q, arrays.packed, words, Access::kWrite,
                [&](const std::uint8_t* codes, std::int64_t count, std::uint8_t* to) {
                  std::memset(to + words.bytes(count) - words.word_bytes, 0,
                              static_cast<std::size_t>(words.word_bytes));  // what no code takes
                  const auto pack = words.is_arranged ? pack_arranged : pack_run;
-                 found.fetch_or(pack(codes, count, words, bias, to), std::memory_order_relaxed);
+                 const std::uint8_t of_run = pack(codes, count, words, bias, to);
+    if (of_run >> layout.bits) found.store(true, std::memory_order_relaxed);  // only then: threads share it
                });
-  if (found >> layout.bits)
+  if (found)
     throw ValueError(std::string(q.name) + " holds values outside [" + std::to_string(-bias) + ", " +
                      std::to_string((1 << layout.bits) - 1 - bias) + "], which " + std::to_string(layout.bits) + " bits of " +
                      name_of(q.dtype) + " cannot; clip or rescale it first");

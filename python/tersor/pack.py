@@ -205,7 +205,7 @@ def unpack_bits(
         How many codes the words along ``axis`` hold.
     signed : bool, default True
         Whether codes become int8, being in two's complement or stored with an offset; else they become uint8.
-    padded, order, offset, axis
+    padded, order, offset, axis : optional
         As for ``pack_bits``.
     out : int8 or uint8 array of p's shape, but with ``cols`` codes along ``axis``, optional
         Where the result goes; it may not overlap p. Its dtype decides, whatever ``signed`` says.

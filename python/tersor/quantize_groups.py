@@ -308,6 +308,8 @@ def dequantize(t: Quantized, *, dtype: Any = None, out: Any = None) -> Any:
         filled = framework.empty(t.q, t.shape, dtype_name(t.scale.dtype) if dtype is None else floating_dtype_name(dtype))
     elif dtype is not None and dtype_name(dtype) != dtype_name(out.dtype):
         raise ValueError(f"dtype is {dtype_name(dtype)}, but out has dtype {dtype_name(out.dtype)}")
+    elif tuple(getattr(out, "shape", t.shape)) != t.shape:  # packed codes alone may fit several
+        raise ValueError(f"out has shape {tuple(out.shape)}, but t has {t.shape}")
     q, packed = t.q, t.packed
     if packed and not groups.in_whole_bytes(t.bits):
         q, packed = codes_beside(t.q, t.shape, t.signed), False

@@ -1,0 +1,337 @@
+"""formats: weights as the checkpoints of other libraries store them, bit for bit.
+
+=======================  ==========================================================================================
+``pack-quantized``       compressed-tensors since 0.13: 2 to 8 bits, int32 words along the columns
+``pack-quantized-padded``  the same up to 0.12: differs at 3, 5, 6 and 7 bits, whose words are padded
+``gptq``, ``gptq_v2``    AutoGPTQ and GPTQModel: 2, 3, 4 or 8 bits, transposed; zero points less 1, or as they are
+``awq``                  AutoAWQ's GEMM layout: 4 bits, transposed, along the rows
+=======================  ==========================================================================================
+
+A weight is a matrix [rows, cols], as torch's Linear has it. Its tensors are a dict with the names of the format, without
+the module's: ``{"qweight": ..., "scales": ...}``. They are NumPy arrays or torch tensors, as the weight is, and may be
+loaded with ``safetensors``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tersor._quantized import Quantized
+from tersor.formats._format import CannotRepresent, Format, Tensors, Weight
+from tersor.formats.awq import AWQ
+from tersor.formats.compressed_tensors import PACK_QUANTIZED, PADDED_PACK_QUANTIZED
+from tersor.formats.gptq import GPTQ, GPTQ_V2
+from tersor.quantize_groups import quantize
+
+__all__ = ["codes", "decode", "detect", "encode", "names", "transcode"]
+
+_FORMATS: dict[str, Format] = {each.name: each for each in (PACK_QUANTIZED, PADDED_PACK_QUANTIZED, GPTQ, GPTQ_V2, AWQ)}
+
+
+def names() -> tuple[str, ...]:
+    """The names of all formats.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> from tersor import formats
+    >>> formats.names()
+    ('pack-quantized', 'pack-quantized-padded', 'gptq', 'gptq_v2', 'awq')
+    """
+    return tuple(_FORMATS)
+
+
+def encode(
+    name: str, w: Any, *, bits: int = 4, group_size: int | None = 128, symmetric: bool = True, convention: str | None = None
+) -> dict[str, Any]:
+    """The tensors of a weight in a format.
+
+    Parameters
+    ----------
+    name : str
+        One of ``names()``.
+    w : matrix of a floating dtype, or Quantized
+        What is quantized first, or is already: codes that are not packed, of a matrix, in groups along its columns.
+    bits : int, default 4
+    group_size : int or None, default 128
+        Columns with a scale of their own; None for whole rows.
+    symmetric : bool, default True
+        Whether there are no zero points.
+    convention : str, optional
+        Of ``quantize``: by default the format's own, "compressed-tensors", "gptq" or "awq".
+
+    Returns
+    -------
+    dict of str to array
+        Of w's kind, on its device.
+
+    Raises
+    ------
+    ValueError
+        The name is unknown; the format has no room for such codes, groups, zero points or scales, or for the shape.
+    TypeError
+        w is no array, or of another dtype or kind.
+
+    Notes
+    -----
+    The codes and scales are those of ``quantize``, with scales in w's dtype for compressed-tensors, else in float16. bits,
+    group_size, symmetric and convention say nothing about a ``Quantized``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tersor import formats
+    >>> w = np.linspace(-1, 1, 32 * 64, dtype=np.float32).reshape(32, 64)
+    >>> {key: tensor.shape for key, tensor in formats.encode("gptq", w, group_size=32).items()}
+    {'qweight': (8, 32), 'qzeros': (2, 4), 'scales': (2, 32), 'g_idx': (64,)}
+    """
+    form = _format(name)
+    if isinstance(w, Quantized):
+        return form.pack(_weight_of(w))
+    granularity = "row" if group_size is None else "group"
+    t = quantize(
+        w,
+        bits,
+        granularity=granularity,
+        group_size=1 if group_size is None else group_size,
+        symmetric=symmetric,
+        convention=form.convention if convention is None else convention,
+        scale_dtype=form.scale_dtype,
+    )
+    return form.pack(_weight_of(t))
+
+
+def decode(
+    name: str,
+    tensors: Tensors,
+    *,
+    bits: int | None = None,
+    group_size: int | None = None,
+    dtype: Any = None,
+    out: Any = None,
+) -> Any:
+    """The weight that tensors of a format hold, as numbers.
+
+    Parameters
+    ----------
+    name : str
+        One of ``names()``.
+    tensors : mapping of str to array
+        With the names of the format.
+    bits, group_size : int, optional
+        Where the shapes do not tell.
+    dtype : name, NumPy dtype or torch dtype, optional
+        float32, float16, bfloat16 or float64; that of the scales by default.
+    out : matrix of a floating dtype, optional
+        Where the result goes; it may overlap no tensor. Its dtype decides, and ``dtype`` must not differ.
+
+    Returns
+    -------
+    matrix
+        ``out``, or a new one of the tensors' kind, on their device.
+
+    Raises
+    ------
+    ValueError
+        The name is unknown; a tensor is missing, or of another dtype or shape than the others ask for; a group number is
+        out of range; a scale is NaN or infinite; out does not fit, is read-only or overlaps a tensor.
+    TypeError
+        A tensor is no array that tersor reads.
+
+    Notes
+    -----
+    ``(code - zero point) * scale`` as ``dequantize`` computes it; with ``g_idx`` the group of each column is what it says.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tersor import formats
+    >>> w = np.sin(np.arange(32 * 64, dtype=np.float32)).reshape(32, 64)
+    >>> tensors = formats.encode("awq", w, group_size=32, symmetric=False)
+    >>> bool(np.abs(formats.decode("awq", tensors, dtype="float32") - w).max() < 1 / 15 + 0.001)  # half a step
+    True
+    """
+    return _format(name).unpack(tensors, bits, group_size).decoded(dtype, out)
+
+
+def codes(name: str, tensors: Tensors, *, bits: int | None = None, group_size: int | None = None) -> Quantized:
+    """The codes, scales and zero points that tensors of a format hold.
+
+    Parameters
+    ----------
+    name : str
+        One of ``names()``.
+    tensors : mapping of str to array
+        With the names of the format.
+    bits, group_size : int, optional
+        Where the shapes do not tell.
+
+    Returns
+    -------
+    Quantized
+        Unsigned codes that are not packed. Symmetric where all zero points are those of symmetric codes.
+
+    Raises
+    ------
+    ValueError
+        As for ``decode``; groups are no runs of columns, which a ``Quantized`` cannot say.
+    TypeError
+        A tensor is no array that tersor reads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tersor import formats
+    >>> w = np.linspace(-1, 1, 32 * 64, dtype=np.float32).reshape(32, 64)
+    >>> formats.codes("gptq", formats.encode("gptq", w, group_size=32))
+    Quantized(shape=(32, 64), bits=4, axis=1, group_size=32, unsigned, symmetric, nbytes=2176)
+    """
+    weight = _format(name).unpack(tensors, bits, group_size).unpacked()
+    if weight.group_of_column is not None:
+        raise ValueError("g_idx names groups that are no runs of columns; decode the tensors, or transcode them")
+    return weight.codes
+
+
+def transcode(
+    src: str,
+    dst: str,
+    tensors: Tensors,
+    *,
+    bits: int | None = None,
+    group_size: int | None = None,
+    requantize: bool = False,
+) -> dict[str, Any]:
+    """Tensors of one format as those of another, without a change to any number they stand for.
+
+    Parameters
+    ----------
+    src, dst : str
+        Of ``names()``.
+    tensors : mapping of str to array
+        Of the format ``src``.
+    bits, group_size : int, optional
+        Of src, where the shapes do not tell.
+    requantize : bool, default False
+        Whether to quantize the weight anew where dst has no room for what src holds: with as many bits, in groups of the
+        same size and symmetric or not, as far as dst can.
+
+    Returns
+    -------
+    dict of str to array
+
+    Raises
+    ------
+    ValueError
+        A name is unknown; the tensors are not of src; dst cannot store their codes, zero points, groups or scales as they
+        are, and requantize is False: the message tells what quantizing anew would change.
+    TypeError
+        A tensor is no array that tersor reads.
+
+    Notes
+    -----
+    Codes, zero points and scales move as they are; nothing is turned into numbers, unless ``requantize`` has to.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tersor import formats
+    >>> w = np.linspace(-1, 1, 32 * 64, dtype=np.float16).reshape(32, 64)
+    >>> tensors = formats.encode("pack-quantized", w, group_size=32)
+    >>> moved = formats.transcode("pack-quantized", "gptq_v2", tensors)
+    >>> np.array_equal(formats.decode("gptq_v2", moved), formats.decode("pack-quantized", tensors))
+    True
+    """
+    weight, form = _format(src).unpack(tensors, bits, group_size).unpacked(), _format(dst)
+    try:
+        return form.pack(weight)
+    except CannotRepresent as reason:
+        anew = _requantized(form, weight)
+        if requantize and anew is not None:
+            return anew
+        raise ValueError(f"{reason}; {_what_is_lost(form, weight, anew)}") from None
+
+
+def detect(tensors: Tensors) -> str:
+    """The name of the format that tensors are of.
+
+    Parameters
+    ----------
+    tensors : mapping of str to array
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        They are of no format, or do not tell of which: asymmetric zero points of GPTQ are the same in both versions, and
+        words of 3, 5, 6 and 7 bits may be padded or not.
+
+    Notes
+    -----
+    By names, shapes and, for the versions of GPTQ, the values of symmetric zero points: files exist that are named version 1
+    and hold version 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tersor import formats
+    >>> w = np.linspace(-1, 1, 32 * 64, dtype=np.float32).reshape(32, 64)
+    >>> formats.detect(formats.encode("gptq_v2", w, group_size=32))
+    'gptq_v2'
+    """
+    found = [name for name, form in _FORMATS.items() if form.is_like(tensors)]
+    if found[:2] == ["pack-quantized", "pack-quantized-padded"] and _is_same_padded_or_not(tensors):
+        found = found[:1]
+    if len(found) != 1:
+        keys = ", ".join(sorted(tensors)) or "none"
+        which = f"may be of {' or '.join(found)}" if found else "are of no format, or of GPTQ and do not tell its version"
+        raise ValueError(f"tensors {which}: {keys}; name the format")
+    return found[0]
+
+
+def _format(name: str) -> Format:
+    if name not in _FORMATS:
+        raise ValueError(f"name must be one of {', '.join(map(repr, _FORMATS))}, got {name!r}")
+    return _FORMATS[name]
+
+
+def _weight_of(t: Quantized) -> Weight:
+    if len(t.shape) != 2 or t.axis != 1:
+        raise ValueError(f"w must be a matrix with groups along its columns; it has shape {t.shape} and axis {t.axis}")
+    return Weight(t).unpacked()
+
+
+def _is_same_padded_or_not(tensors: Tensors) -> bool:
+    cols = int(tensors["weight_shape"][1])
+    words = int(tensors["weight_packed"].shape[1])
+    return any(-(-cols * bits // 32) == words for bits in (2, 4, 8))
+
+
+def _requantized(form: Format, weight: Weight) -> dict[str, Any] | None:
+    """Anew, with as many bits as the format has for it, symmetric if there is no room for zero points; or None where it has
+    no room for the shape either."""
+    bits = weight.codes.bits if weight.codes.bits in form.bits else max(form.bits)
+    group_size = weight.group_size if weight.cols % weight.group_size == 0 else 128
+    w = weight.decoded("float32")
+    for symmetric in (weight.codes.symmetric, True):
+        try:
+            return encode(form.name, w, bits=bits, group_size=group_size, symmetric=symmetric)
+        except CannotRepresent:
+            pass
+    return None
+
+
+def _what_is_lost(form: Format, weight: Weight, anew: dict[str, Any] | None) -> str:
+    if anew is None:
+        return "quantizing anew would not help"
+    before = weight.decoded("float32")
+    after = form.unpack(anew, None, None).decoded("float32")
+    change = float(abs(after - before).max()) if weight.rows and weight.cols else 0.0
+    return (
+        f"requantize=True would change numbers by up to {change:.3g}, where the greatest is {float(abs(before).max()):.3g}"
+    )

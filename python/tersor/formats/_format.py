@@ -1,0 +1,182 @@
+"""What every format of integer codes is made of: a weight as codes, tensors that are looked into, and words of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from tersor._outputs import dtype_name
+from tersor._quantized import Quantized
+from tersor.formats import _arrays as arrays
+from tersor.pack import pack_bits, unpack_bits
+from tersor.quantize_groups import dequantize
+
+Tensors = Mapping[str, Any]
+FLOATS = ("float32", "float16", "bfloat16", "float64")
+
+
+class CannotRepresent(ValueError):
+    """A grid that a format has no way to store; quantizing anew would lose what it says."""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A matrix [rows, cols] as codes in groups along its columns, packed where they came so."""
+
+    codes: Quantized
+    group_of_column: Any = None  # int32 [cols] where the groups are no runs
+
+    @property
+    def rows(self) -> int:
+        return self.codes.shape[0]
+
+    @property
+    def cols(self) -> int:
+        return self.codes.shape[1]
+
+    @property
+    def group_size(self) -> int:
+        """Columns of a group."""
+        return self.codes.group_size or max(self.cols, 1)
+
+    def unpacked(self) -> Weight:
+        """With a code an entry, which is what formats take."""
+        t = self.codes
+        if not t.packed:
+            return self
+        q = unpack_bits(t.q, t.bits, self.cols, signed=t.signed)
+        return replace(self, codes=replace(t, q=q, packed=False))
+
+    def decoded(self, dtype: Any, out: Any = None) -> Any:
+        """As numbers."""
+        if self.group_of_column is None:
+            return dequantize(self.codes, dtype=dtype, out=out)
+        t = self.unpacked().codes
+        scale = arrays.columns(t.scale, self.group_of_column)
+        zero_point = t.zero_point
+        if zero_point is not None:
+            zero_point = arrays.columns(zero_point, self.group_of_column)
+        return dequantize(replace(t, scale=scale, zero_point=zero_point, group_size=1), dtype=dtype, out=out)
+
+    def zero_points(self) -> Any:
+        """uint8 [rows, groups], those of unsigned codes."""
+        middle = 2 ** (self.codes.bits - 1)
+        if self.codes.zero_point is None:
+            return arrays.full(self.codes.scale, tuple(self.codes.scale.shape), middle, "uint8")
+        if not self.codes.signed:
+            return self.codes.zero_point
+        return arrays.cast(arrays.cast(self.codes.zero_point, "int16") + middle, "uint8")
+
+
+class Format(Protocol):
+    """One layout of tensors. ``unpack`` reads nothing out of bounds and refuses, by a ValueError that names the tensor, what
+    is not of the layout."""
+
+    name: str
+    convention: str  # of quantize, for encode
+    scale_dtype: str | None  # of the scales that encode makes; None for the array's own
+    bits: tuple[int, ...]
+
+    def pack(self, weight: Weight) -> dict[str, Any]:
+        """The tensors of a weight that is not packed; CannotRepresent where the layout has no room for the grid."""
+
+    def unpack(self, tensors: Tensors, bits: int | None, group_size: int | None) -> Weight:
+        """What the tensors hold. bits and group_size where they do not tell."""
+
+    def is_like(self, tensors: Tensors) -> bool:
+        """Whether their names and shapes are of this layout."""
+
+
+def take(tensors: Tensors, key: str, dtypes: tuple[str, ...], ndim: int) -> Any:
+    """One of the tensors, of one of these dtypes and with so many dimensions."""
+    if key not in tensors:
+        raise ValueError(f"{key} is missing; there are {', '.join(sorted(tensors)) or 'no tensors'}")
+    tensor = tensors[key]
+    found = dtype_name(getattr(tensor, "dtype", None))
+    if found not in dtypes:
+        raise ValueError(f"{key} has dtype {found}; it must be {' or '.join(dtypes)}")
+    if len(tensor.shape) != ndim:
+        raise ValueError(f"{key} has shape {tuple(tensor.shape)}; it must have {ndim} dimensions")
+    return tensor
+
+
+def require_shape(key: str, tensor: Any, shape: tuple[int, ...], why: str) -> None:
+    """ValueError where the tensor has another shape."""
+    if tuple(tensor.shape) != shape:
+        raise ValueError(f"{key} has shape {tuple(tensor.shape)}; it must be {shape} {why}")
+
+
+def take_scales(tensors: Tensors, key: str, dtypes: tuple[str, ...] = FLOATS) -> Any:
+    """A matrix of scales, all finite."""
+    scales = take(tensors, key, dtypes, 2)
+    if not arrays.is_finite(scales):
+        raise ValueError(f"{key} holds NaN or an infinity, which is no scale")
+    return scales
+
+
+def group_size_from(count: int, cols: int, group_size: int | None, key: str) -> int:
+    """Of ``count`` equal groups; where they do not divide the columns, the caller must tell."""
+    if group_size is None:
+        if count < 1 or cols % count:
+            raise ValueError(
+                f"{key} has {count} groups for {cols} columns, which do not tell the group size; pass group_size"
+            )
+        group_size = max(cols // count, 1)
+    if group_size < 1 or -(-cols // group_size) != count:
+        raise ValueError(
+            f"{key} has {count} groups; {cols} columns in groups of {group_size} have {-(-cols // max(group_size, 1))}"
+        )
+    return group_size
+
+
+def take_group_numbers(tensors: Tensors, key: str, cols: int, count: int) -> tuple[Any, int | None]:
+    """Of each column that of its group, if it is stored: (numbers, None), or (None, the group size) where groups are
+    runs."""
+    numbers = take(tensors, key, ("int32", "int64"), 1)
+    require_shape(key, numbers, (cols,), "for the columns of the weight")
+    if cols and (int(numbers.min()) < 0 or int(numbers.max()) >= count):
+        raise ValueError(f"{key} holds numbers outside [0, {count - 1}]; there are scales of {count} groups")
+    size = int((numbers == 0).sum())
+    if size and -(-cols // size) == count and arrays.are_equal(numbers, arrays.group_numbers(numbers, cols, size)):
+        return None, size
+    return arrays.cast(numbers, "int32"), None
+
+
+def words_along(
+    q: Any, bits: int, signed: bool, axis: int, order: str = "low_first", padded: bool = False, to: Any = None
+) -> Any:
+    """Unsigned codes in int32 words, of a matrix along an axis."""
+    return pack_bits(q, bits, word="int32", padded=padded, order=order, offset=signed, axis=axis, out=to)
+
+
+def words_turned(q: Any, bits: int, signed: bool, axis: int, order: str = "low_first") -> Any:
+    """The same, as the transposed matrix of words."""
+    shape = [int(length) for length in q.shape]
+    shape[axis] = shape[axis] * bits // 32
+    turned = arrays.empty(q, (shape[1], shape[0]), "int32")
+    words_along(q, bits, signed, axis, order, to=turned.T)
+    return turned
+
+
+def codes_of_turned(words: Any, bits: int, count: int, axis: int, order: str = "low_first") -> Any:
+    """uint8 codes of a transposed matrix of words; ``axis`` is that of the codes."""
+    return unpack_bits(words.T, bits, count, signed=False, order=order, axis=axis)
+
+
+def require_whole_words(name: str, weight: Weight, axis: int) -> None:
+    """CannotRepresent where codes along an axis do not fill int32 words."""
+    length = weight.codes.shape[axis]
+    if length * weight.codes.bits % 32:
+        what = ("rows", "columns")[axis]
+        raise CannotRepresent(f"{name} stores {what} in whole int32 words; {length} of {weight.codes.bits} bits are none")
+
+
+def scales_in(name: str, scale: Any, dtype: str) -> Any:
+    """In the dtype of a format, without loss."""
+    rounded = arrays.cast(scale, dtype)
+    if not arrays.are_equal(arrays.cast(rounded, dtype_name(scale.dtype)), scale):
+        raise CannotRepresent(
+            f"{name} stores scales in {dtype}, in which those of {dtype_name(scale.dtype)} would be rounded"
+        )
+    return rounded

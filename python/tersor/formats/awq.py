@@ -1,0 +1,80 @@
+"""AWQ checkpoints, as AutoAWQ's GEMM layout has them: Lin et al., "AWQ" (2023)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tersor._quantized import Quantized
+from tersor.formats import _arrays as arrays
+from tersor.formats._format import (
+    CannotRepresent,
+    Tensors,
+    Weight,
+    codes_of_turned,
+    group_size_from,
+    require_shape,
+    require_whole_words,
+    scales_in,
+    take,
+    take_scales,
+    words_turned,
+)
+
+
+class Awq:
+    """The matrix transposed, 4-bit unsigned codes along its rows in int32 words, each 8 in the order 0, 2, 4, 6, 1, 3, 5, 7.
+
+    ===========  ================================
+    ``qweight``  int32 [cols, rows / 8]
+    ``qzeros``   int32 [groups, rows / 8]
+    ``scales``   float16 [groups, rows]
+    ===========  ================================
+    """
+
+    name = "awq"
+    convention = "awq"
+    scale_dtype: str | None = "float16"
+    bits: tuple[int, ...] = (4,)
+
+    def pack(self, weight: Weight) -> dict[str, Any]:
+        t = weight.codes
+        if t.bits != 4:
+            raise CannotRepresent(f"awq has codes of 4 bits, and these have {t.bits}")
+        if weight.group_of_column is not None:
+            raise CannotRepresent("awq has groups that are runs of columns, and these are not")
+        if weight.cols % weight.group_size:
+            raise CannotRepresent(f"awq has whole groups, and {weight.cols} columns are none of {weight.group_size}")
+        require_whole_words(self.name, weight, 0)
+        return {
+            "qweight": words_turned(t.q, 4, t.signed, 0, "awq"),
+            "qzeros": words_turned(weight.zero_points(), 4, False, 0, "awq"),
+            "scales": arrays.contiguous(scales_in(self.name, t.scale, "float16").T),
+        }
+
+    def unpack(self, tensors: Tensors, bits: int | None, group_size: int | None) -> Weight:
+        if bits not in (None, 4):
+            raise ValueError(f"awq has codes of 4 bits, and bits is {bits}")
+        words, stored = take(tensors, "qweight", ("int32",), 2), take(tensors, "qzeros", ("int32",), 2)
+        scales = take_scales(tensors, "scales", ("float16", "bfloat16", "float32"))
+        count, rows = (int(length) for length in scales.shape)
+        cols = int(words.shape[0])
+        if rows % 8:
+            raise ValueError(f"scales has {rows} columns; awq has multiples of 8")
+        require_shape("qweight", words, (cols, rows // 8), f"for scales of {rows} rows")
+        require_shape("qzeros", stored, (count, rows // 8), f"for {count} groups of {rows} rows")
+        size = group_size_from(count, cols, group_size, "scales")
+        zero_point = codes_of_turned(stored, 4, rows, 0, "awq")
+        if arrays.holds_only(zero_point, 8):
+            zero_point = None
+        q = codes_of_turned(words, 4, rows, 0, "awq")
+        whole = None if count == 1 else size
+        return Weight(Quantized(q, arrays.contiguous(scales.T), zero_point, 4, (rows, cols), 1, whole, signed=False))
+
+    def is_like(self, tensors: Tensors) -> bool:
+        if not set(tensors) >= {"qweight", "qzeros", "scales"} or "g_idx" in tensors:
+            return False
+        words, scales = tuple(tensors["qweight"].shape), tuple(tensors["scales"].shape)
+        return len(words) == len(scales) == 2 and words[1] * 8 == scales[1]
+
+
+AWQ = Awq()
