@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.cases import (
     bitmask,
     compress,
+    formats,
     information,
     matmul,
     pack,
@@ -30,6 +31,7 @@ OPERATIONS: list[Operation] = [
     *quantize.OPERATIONS,
     *quantize_groups.OPERATIONS,
     *pack.OPERATIONS,
+    *formats.OPERATIONS,
     *softmax.OPERATIONS,
     *structured.OPERATIONS,
     *information.OPERATIONS,

@@ -247,19 +247,20 @@ void for_each_dense_run(const View& q, const View& packed, const WordLayout& lay
 // The same for arrays of any strides, such as transposed ones: by tiles whose rows and columns both fill cache lines.
 template <class Body>
 void for_each_strided_run(const View& q, const View& packed, const WordLayout& layout, Access packed_access, Body body) {
-  constexpr std::int64_t kTileRows = 64;
   const Grid codes = grid_of(q, q.ndim - 1), words = grid_of(packed, q.ndim - 1);
   const std::int64_t cols = q.shape[q.ndim - 1], rows = q.size() / cols;
-  // Each column of strided codes may lie on a page of its own.
-  const std::int64_t cols_each = layout.per_word ? layout.per_word * 32 : codes.is_dense() ? 2048 : 256;
-  const std::int64_t tile_rows = ceil_div(rows, kTileRows);
+  // A few lines of each column of strided codes, which may lie on a page of its own, and a line of each row of words.
+  const bool packs = packed_access == Access::kWrite, is_strided = !codes.is_dense();
+  const std::int64_t rows_each = !is_strided ? 64 : packs ? 256 : 128, dense_cols = !is_strided ? 2048 : packs ? 128 : 256;
+  const std::int64_t cols_each = layout.per_word ? layout.per_word * 32 : dense_cols;
+  const std::int64_t tile_rows = ceil_div(rows, rows_each);
   const std::int64_t words_each = layout.bytes(std::min(cols, cols_each)) / layout.word_bytes;
-  const std::int64_t code_bytes = codes.scratch_bytes(kTileRows, std::min(cols, cols_each));
-  const Tiles tiles{tile_rows * ceil_div(cols, cols_each), kTileRows * cols_each,
-                    code_bytes + words.scratch_bytes(kTileRows, words_each)};
+  const std::int64_t code_bytes = codes.scratch_bytes(rows_each, std::min(cols, cols_each));
+  const Tiles tiles{tile_rows * ceil_div(cols, cols_each), rows_each * cols_each,
+                    code_bytes + words.scratch_bytes(rows_each, words_each)};
   for_each_tile(tiles, [&](std::int64_t tile, std::byte* scratch) {
-    const std::int64_t row = tile % tile_rows * kTileRows, col = tile / tile_rows * cols_each;
-    const std::int64_t row_count = std::min(kTileRows, rows - row), count = std::min(cols_each, cols - col);
+    const std::int64_t row = tile % tile_rows * rows_each, col = tile / tile_rows * cols_each;
+    const std::int64_t row_count = std::min(rows_each, rows - row), count = std::min(cols_each, cols - col);
     const Rectangle of_codes{row, row_count, col, count};
     const Rectangle of_words{row, row_count, layout.bytes(col) / layout.word_bytes, layout.bytes(count) / layout.word_bytes};
     const auto read = [](const Grid& grid, const Rectangle& part, std::byte* to) {
@@ -303,7 +304,7 @@ void pack_bits(const View& q, const BitLayout& layout, const View& packed) {
                              static_cast<std::size_t>(words.word_bytes));  // what no code takes
                  const auto pack = words.is_arranged ? pack_arranged : pack_run;
                  const std::uint8_t of_run = pack(codes, count, words, bias, to);
-    if (of_run >> layout.bits) found.store(true, std::memory_order_relaxed);  // only then: threads share it
+                 if (of_run >> layout.bits) found.store(true, std::memory_order_relaxed);  // only then: threads share it
                });
   if (found)
     throw ValueError(std::string(q.name) + " holds values outside [" + std::to_string(-bias) + ", " +
