@@ -1,11 +1,11 @@
 """formats: weights as the checkpoints of other libraries store them, bit for bit.
 
-=======================  ==========================================================================================
-``pack-quantized``       compressed-tensors since 0.13: 2 to 8 bits, int32 words along the columns
+=========================  ========================================================================================
+``pack-quantized``         compressed-tensors since 0.13: 2 to 8 bits, int32 words along the columns
 ``pack-quantized-padded``  the same up to 0.12: differs at 3, 5, 6 and 7 bits, whose words are padded
-``gptq``, ``gptq_v2``    AutoGPTQ and GPTQModel: 2, 3, 4 or 8 bits, transposed; zero points less 1, or as they are
-``awq``                  AutoAWQ's GEMM layout: 4 bits, transposed, along the rows
-=======================  ==========================================================================================
+``gptq``, ``gptq_v2``      AutoGPTQ and GPTQModel: 2, 3, 4 or 8 bits, transposed; zero points less 1, or as they are
+``awq``                    AutoAWQ's GEMM layout: 4 bits, transposed, along the rows
+=========================  ========================================================================================
 
 A weight is a matrix [rows, cols], as torch's Linear has it. Its tensors are a dict with the names of the format, without
 the module's: ``{"qweight": ..., "scales": ...}``. They are NumPy arrays or torch tensors, as the weight is, and may be

@@ -25,13 +25,13 @@ _BITS = (2, 3, 4, 5, 6, 7, 8)
 class PackQuantized:
     """int32 words along the columns; signed codes with an offset of ``2**(bits - 1)``.
 
-    ====================  =======================================================================
-    ``weight_packed``     int32 [rows, ceil(cols * bits / 32)]
-    ``weight_scale``      [rows, groups]
-    ``weight_shape``      int64 [2]
-    ``weight_zero_point``  int32 [ceil(rows * bits / 32), groups], packed along the rows; asymmetric
-    ``weight_g_idx``      int32 [cols]; where groups are no runs
-    ====================  =======================================================================
+    =====================  ===============================================================================
+    ``weight_packed``      int32 [rows, ceil(cols * bits / 32)]
+    ``weight_scale``       [rows, groups]
+    ``weight_shape``       int64 [2]
+    ``weight_zero_point``  int32 [ceil(rows * bits / 32), groups], packed along the rows; where asymmetric
+    ``weight_g_idx``       int32 [cols]; where groups are no runs
+    =====================  ===============================================================================
 
     Up to release 0.12 words of 3, 5, 6 and 7 bits are padded (``padded``), later ones are one stream of bits.
     """
