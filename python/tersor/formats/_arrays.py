@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ import numpy as np
 from tersor._outputs import dtype_name, framework_of, numpy_dtype
 
 
-def is_torch(array: Any) -> bool:
-    return type(array).__module__.split(".")[0] == "torch"
+def torch_of(array: Any) -> Any:
+    """The module torch for its tensors, None for NumPy arrays."""
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and isinstance(array, torch.Tensor) else None
 
 
 def empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
@@ -35,31 +38,28 @@ def filled_from(like: Any, values: list[int], dtype: str) -> Any:
 def group_numbers(like: Any, cols: int, group_size: int) -> Any:
     """int32: of each column, that of its group."""
     numbers = (np.arange(cols) // group_size).astype(np.int32)
-    if not is_torch(like):
-        return numbers
-    torch = __import__("torch")
-    return torch.from_numpy(numbers).to(like.device)
+    torch = torch_of(like)
+    return numbers if torch is None else torch.from_numpy(numbers).to(like.device)
 
 
 def cast(array: Any, dtype: str) -> Any:
     """Rounded to another dtype; the same array where it has that already."""
     if dtype_name(array.dtype) == dtype:
         return array
-    if is_torch(array):
-        return array.to(getattr(__import__("torch"), dtype))
+    if torch := torch_of(array):
+        return array.to(getattr(torch, dtype))
     with np.errstate(over="ignore"):
         return array.astype(numpy_dtype(dtype))
 
 
 def contiguous(array: Any) -> Any:
     """In C order, copied only where it is not."""
-    return array.contiguous() if is_torch(array) else np.ascontiguousarray(array)
+    return array.contiguous() if torch_of(array) else np.ascontiguousarray(array)
 
 
 def bytes_of(words: Any) -> Any:
     """The same memory as uint8; four times as many columns for int32."""
-    dense = contiguous(words)
-    return dense.view(__import__("torch").uint8 if is_torch(words) else np.uint8)
+    return contiguous(words).view((torch_of(words) or np).uint8)
 
 
 def columns(array: Any, places: Any) -> Any:
@@ -67,13 +67,8 @@ def columns(array: Any, places: Any) -> Any:
     return contiguous(array[:, cast(places, "int64")])
 
 
-def holds_only(array: Any, value: int) -> bool:
-    """Whether all entries are this."""
-    return bool((array == value).all())
-
-
 def are_equal(a: Any, b: Any) -> bool:
-    """Whether all entries are the same, of arrays of one shape."""
+    """Whether all entries are the same, of arrays of one shape or an array and a number."""
     return bool((a == b).all())
 
 

@@ -143,6 +143,20 @@ def take_group_numbers(tensors: Tensors, key: str, cols: int, count: int) -> tup
     return arrays.cast(numbers, "int32"), None
 
 
+def take_turned(tensors: Tensors) -> tuple[Any, Any, Any]:
+    """qweight, qzeros and scales, as GPTQ and AWQ have them: of the transposed matrix."""
+    words, zeros = take(tensors, "qweight", ("int32",), 2), take(tensors, "qzeros", ("int32",), 2)
+    return words, zeros, take_scales(tensors, "scales", ("float16", "bfloat16", "float32"))
+
+
+def unsigned_codes(q: Any, turned_scales: Any, zero_point: Any, bits: int, group_size: int | None) -> Quantized:
+    """A matrix [rows, cols] of them, symmetric where all zero points are those of symmetric codes."""
+    if arrays.are_equal(zero_point, 2 ** (bits - 1)):
+        zero_point = None
+    scale, shape = arrays.contiguous(turned_scales.T), tuple(q.shape)
+    return Quantized(q, scale, zero_point, bits, shape, 1, None if scale.shape[1] == 1 else group_size, signed=False)
+
+
 def words_along(
     q: Any, bits: int, signed: bool, axis: int, order: str = "low_first", padded: bool = False, to: Any = None
 ) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tersor._quantized import Quantized
 from tersor.formats import _arrays as arrays
 from tersor.formats._format import (
     CannotRepresent,
@@ -15,8 +14,8 @@ from tersor.formats._format import (
     require_shape,
     require_whole_words,
     scales_in,
-    take,
-    take_scales,
+    take_turned,
+    unsigned_codes,
     words_turned,
 )
 
@@ -54,8 +53,7 @@ class Awq:
     def unpack(self, tensors: Tensors, bits: int | None, group_size: int | None) -> Weight:
         if bits not in (None, 4):
             raise ValueError(f"awq has codes of 4 bits, and bits is {bits}")
-        words, stored = take(tensors, "qweight", ("int32",), 2), take(tensors, "qzeros", ("int32",), 2)
-        scales = take_scales(tensors, "scales", ("float16", "bfloat16", "float32"))
+        words, stored, scales = take_turned(tensors)
         count, rows = (int(length) for length in scales.shape)
         cols = int(words.shape[0])
         if rows % 8:
@@ -64,11 +62,8 @@ class Awq:
         require_shape("qzeros", stored, (count, rows // 8), f"for {count} groups of {rows} rows")
         size = group_size_from(count, cols, group_size, "scales")
         zero_point = codes_of_turned(stored, 4, rows, 0, "awq")
-        if arrays.holds_only(zero_point, 8):
-            zero_point = None
         q = codes_of_turned(words, 4, rows, 0, "awq")
-        whole = None if count == 1 else size
-        return Weight(Quantized(q, arrays.contiguous(scales.T), zero_point, 4, (rows, cols), 1, whole, signed=False))
+        return Weight(unsigned_codes(q, scales, zero_point, 4, size))
 
     def is_like(self, tensors: Tensors) -> bool:
         if not set(tensors) >= {"qweight", "qzeros", "scales"} or "g_idx" in tensors:

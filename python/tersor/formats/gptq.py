@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tersor._quantized import Quantized
 from tersor.formats import _arrays as arrays
 from tersor.formats._format import (
     CannotRepresent,
@@ -17,7 +16,8 @@ from tersor.formats._format import (
     scales_in,
     take,
     take_group_numbers,
-    take_scales,
+    take_turned,
+    unsigned_codes,
     words_turned,
 )
 
@@ -60,14 +60,13 @@ class Gptq:
             numbers = arrays.group_numbers(t.scale, weight.cols, weight.group_size)
         return {
             "qweight": words_turned(t.q, t.bits, t.signed, 1),
-            "qzeros": words_turned(arrays.cast(zero_points - self._less, "uint8"), t.bits, False, 0),
+            "qzeros": words_turned(zero_points - self._less, t.bits, False, 0),
             "scales": arrays.contiguous(scales_in(self.name, t.scale, "float16").T),
             "g_idx": numbers,
         }
 
     def unpack(self, tensors: Tensors, bits: int | None, group_size: int | None) -> Weight:
-        words, stored = take(tensors, "qweight", ("int32",), 2), take(tensors, "qzeros", ("int32",), 2)
-        scales = take_scales(tensors, "scales", ("float16", "bfloat16", "float32"))
+        words, stored, scales = take_turned(tensors)
         count, rows = (int(length) for length in scales.shape)
         bits, cols = self._bits_and_columns(tensors, int(words.shape[0]), bits)
         require_shape("qweight", words, (cols * bits // 32, rows), f"for {cols} columns and {rows} rows in {bits} bits")
@@ -78,12 +77,8 @@ class Gptq:
         if group_of_column is None:
             group_size = group_size_from(count, cols, group_size, "scales")
         zero_point = codes_of_turned(stored, bits, rows, 0) + self._less
-        if arrays.holds_only(zero_point, 2 ** (bits - 1)):
-            zero_point = None
-        scale = arrays.contiguous(scales.T)
-        size = None if count == 1 else group_size
         q = codes_of_turned(words, bits, cols, 1)
-        return Weight(Quantized(q, scale, zero_point, bits, (rows, cols), 1, size, signed=False), group_of_column)
+        return Weight(unsigned_codes(q, scales, zero_point, bits, group_size), group_of_column)
 
     def is_like(self, tensors: Tensors) -> bool:
         """By the stored zero points: all of version 1 are ``2**(bits - 1) - 1`` where codes are symmetric, all of version 2
@@ -92,7 +87,7 @@ class Gptq:
             return False
         bits, _ = self._bits_and_columns(tensors, int(tensors["qweight"].shape[0]), None)
         stored = codes_of_turned(tensors["qzeros"], bits, int(tensors["scales"].shape[1]), 0)
-        return arrays.holds_only(stored, 2 ** (bits - 1) - self._less)
+        return arrays.are_equal(stored, 2 ** (bits - 1) - self._less)
 
     def _bits_and_columns(self, tensors: Tensors, words: int, bits: int | None) -> tuple[int, int]:
         """From g_idx, which has an entry a column; without it codes have 4 bits unless the caller says otherwise."""

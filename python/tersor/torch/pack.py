@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+import tersor
 from tersor import _core
 from tersor._arguments import packed_codes_shape, packed_shape, unpacked_shape
 from tersor.pack import word_bits
@@ -37,6 +40,9 @@ register("pack_int4(Tensor q) -> Tensor", _pack_int4, fake=_fake_pack_int4)
 register("unpack_int4(Tensor p, SymInt cols) -> Tensor", _unpack_int4, fake=_fake_unpack_int4)
 
 
+_LAYOUT_NAMES = ("padded", "order", "offset", "axis")
+
+
 def _fake_pack_bits(
     q: Tensor,
     bits: int,
@@ -50,19 +56,9 @@ def _fake_pack_bits(
     return q.new_empty(shape, dtype=getattr(torch, word))
 
 
-def _pack_bits(
-    q: Tensor,
-    bits: int,
-    word: str = "uint8",
-    padded: bool = False,
-    order: str = "low_first",
-    offset: bool = False,
-    axis: int = -1,
-) -> Tensor:
-    q = plain(q)
-    out = _fake_pack_bits(q, bits, word, padded, order, offset, axis)
-    _core.pack_bits(q, bits, padded, order, offset, axis, out)
-    return out
+def _pack_bits(q: Tensor, bits: int, word: str = "uint8", *layout: Any) -> Tensor:
+    named = dict(zip(_LAYOUT_NAMES, layout, strict=False))
+    return tersor.pack_bits(plain(q), bits, word=word, **named)  # type: ignore[no-any-return]
 
 
 def _fake_unpack_bits(
@@ -78,20 +74,9 @@ def _fake_unpack_bits(
     return p.new_empty(unpacked_shape(p.shape, cols, "p", axis), dtype=torch.int8 if signed else torch.uint8)
 
 
-def _unpack_bits(
-    p: Tensor,
-    bits: int,
-    cols: int,
-    signed: bool = True,
-    padded: bool = False,
-    order: str = "low_first",
-    offset: bool = False,
-    axis: int = -1,
-) -> Tensor:
-    p = plain(p)
-    out = _fake_unpack_bits(p, bits, cols, signed, padded, order, offset, axis)
-    _core.unpack_bits(p, bits, cols, padded, order, offset, axis, out)
-    return out
+def _unpack_bits(p: Tensor, bits: int, cols: int, signed: bool = True, *layout: Any) -> Tensor:
+    named = dict(zip(_LAYOUT_NAMES, layout, strict=False))
+    return tersor.unpack_bits(plain(p), bits, cols, signed=signed, **named)  # type: ignore[no-any-return]
 
 
 _LAYOUT = "bool padded=False, str order='low_first', bool offset=False, int axis=-1"
