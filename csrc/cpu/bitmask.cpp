@@ -1,6 +1,6 @@
 // bitmask: bool masks to bits and back, 64 columns at a time; logic on bits.
 
-#include "cpu/kernels.h"
+#include "cpu/bitmask.h"
 #include "cpu/map.h"
 
 namespace tersor::cpu::TERSOR_LEVEL {

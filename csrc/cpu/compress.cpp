@@ -1,6 +1,6 @@
 // compress: the items whose bit is set move together, and apart again. 16 columns at a time, whose bits say how far to go on.
 
-#include "cpu/kernels.h"
+#include "cpu/compress.h"
 #include "cpu/map.h"
 #include "cpu/quads.h"
 #include "cpu/simd.h"

@@ -1,7 +1,20 @@
 // Which level's table a call goes to. Compiled without instruction-set flags.
 
 #include "core/cpu_level.h"
-#include "cpu/kernels.h"
+#include "cpu/bitmask.h"
+#include "cpu/compress.h"
+#include "cpu/information.h"
+#include "cpu/matmul.h"
+#include "cpu/pack.h"
+#include "cpu/prune.h"
+#include "cpu/prune_nm.h"
+#include "cpu/prune_score.h"
+#include "cpu/quantize.h"
+#include "cpu/quantize_groups.h"
+#include "cpu/random.h"
+#include "cpu/select.h"
+#include "cpu/softmax.h"
+#include "cpu/structured.h"
 
 namespace tersor::cpu {
 

@@ -1,7 +1,7 @@
 // information: finds the bin of each number. Vectors guess a cell of an even grid and make the key that numbers are compared by;
 // then each number alone is compared with the thresholds of its cell, as a rule one, and counted.
 
-#include "cpu/kernels.h"
+#include "cpu/information.h"
 #include "cpu/map.h"
 #include "cpu/storage.h"
 

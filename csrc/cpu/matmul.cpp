@@ -7,7 +7,7 @@
 // A lane adds up its products over kMatmulBlock columns, blocks are added in order, lanes go down the fixed tree: what a row of x
 // gives depends neither on the rows beside it nor on those of the weight.
 
-#include "cpu/kernels.h"
+#include "cpu/matmul.h"
 #include "cpu/map.h"
 #include "cpu/storage.h"
 
@@ -126,9 +126,9 @@ TERSOR_INLINE void add_word(Weights<Storage, kRows>& weights, const std::uint64_
 
 // Some rows of the weight times some of the `width` rows of x; y[b * stride + r]. Gives back where the items of each row ended.
 template <Reach reach, class Storage, int kRows, int kBatch>
-TERSOR_OUTLINE Weights<Storage, kRows> multiply_tile(Weights<Storage, kRows> weights, std::int64_t cols,
-                                                     const typename Storage::Math* x, std::int64_t width, typename Storage::Math* y,
-                                                     std::int64_t stride) noexcept {
+[[gnu::noinline]] Weights<Storage, kRows> multiply_tile(Weights<Storage, kRows> weights, std::int64_t cols,
+                                                        const typename Storage::Math* x, std::int64_t width,
+                                                        typename Storage::Math* y, std::int64_t stride) noexcept {
   using Math = typename Storage::Math;
   Sums<Math, kRows, kBatch> total;
   total.clear();
@@ -214,9 +214,9 @@ TERSOR_INLINE void add_tile(const Strip<Math>& strip, std::int64_t cols, const M
 
 // As multiply_tile, for all of a panel.
 template <class Storage, int kWidth>
-TERSOR_OUTLINE Weights<Storage, kStripRows> multiply_strips(Weights<Storage, kStripRows> weights, std::int64_t cols,
-                                                            const typename Storage::Math* x, typename Storage::Math* y,
-                                                            std::int64_t stride) noexcept {
+[[gnu::noinline]] Weights<Storage, kStripRows> multiply_strips(Weights<Storage, kStripRows> weights, std::int64_t cols,
+                                                               const typename Storage::Math* x, typename Storage::Math* y,
+                                                               std::int64_t stride) noexcept {
   using Math = typename Storage::Math;
   constexpr int kPart = kVectorBytes / static_cast<int>(sizeof(Math));
   alignas(64) Strip<Math> strip;

@@ -1,6 +1,6 @@
 // pack: int8 codes to nibbles and back, 64 columns at a time.
 
-#include "cpu/kernels.h"
+#include "cpu/pack.h"
 #include "cpu/map.h"
 
 namespace tersor::cpu::TERSOR_LEVEL {

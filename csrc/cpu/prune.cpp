@@ -1,7 +1,7 @@
 // prune: thresholds and masks. Magnitudes are compared as integers: with the sign bit cleared, the bits of floats are ordered like
 // their values, for every dtype, and NaN lies above all of them, so it stays.
 
-#include "cpu/kernels.h"
+#include "cpu/prune.h"
 #include "cpu/map.h"
 #include "cpu/storage.h"
 

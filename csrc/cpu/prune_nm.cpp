@@ -1,7 +1,7 @@
 // prune: the n largest magnitudes of every m consecutive entries stay. An entry's rank is how many of its group beat it: those of
 // greater magnitude, and of equal ones those further on.
 
-#include "cpu/kernels.h"
+#include "cpu/prune_nm.h"
 #include "cpu/key.h"
 #include "cpu/map.h"
 #include "cpu/storage.h"

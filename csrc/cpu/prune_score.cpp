@@ -1,6 +1,6 @@
 // prune: what entries are ranked by where that is not their own magnitude, and the bits of those that stay.
 
-#include "cpu/kernels.h"
+#include "cpu/prune_score.h"
 #include "cpu/key.h"
 #include "cpu/map.h"
 #include "cpu/storage.h"

@@ -1,6 +1,6 @@
 // quantize: fixed point. The formula stands in python/tersor/reference/.
 
-#include "cpu/kernels.h"
+#include "cpu/quantize.h"
 #include "cpu/map.h"
 #include "cpu/storage.h"
 

@@ -1,6 +1,6 @@
 // quantize: ranges of groups of entries, the scales that come of them, and codes. The rules stand in python/tersor/reference/.
 
-#include "cpu/kernels.h"
+#include "cpu/quantize_groups.h"
 #include "cpu/map.h"
 #include "cpu/storage.h"
 
@@ -94,7 +94,7 @@ void measure_columns(ConstRows w, Extent extent, std::byte* lows, std::byte* hig
 // --- scales --------------------------------------------------------------------------------------------------------------
 
 // Called, not inlined: scales are few, and where every step is rounded nobody waits for the conversions.
-TERSOR_OUTLINE F32 in_half_dtype(F32 x, DType dtype) noexcept {
+[[gnu::noinline]] F32 in_half_dtype(F32 x, DType dtype) noexcept {
   if (dtype == DType::kFloat16) return Float16::widen(Float16::narrow(x));
   return BFloat16::widen(BFloat16::narrow(x));
 }

@@ -1,6 +1,6 @@
 // Random numbers that depend on a seed and a position alone.
 
-#include "cpu/kernels.h"
+#include "cpu/random.h"
 #include "cpu/simd.h"
 
 namespace tersor::cpu::TERSOR_LEVEL {

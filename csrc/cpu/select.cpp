@@ -1,7 +1,7 @@
 // select: counts the elements of a row below, at and above a bracket of two keys, and collects those within it. A key is a signed
 // integer of the element's width that orders as the elements do.
 
-#include "cpu/kernels.h"
+#include "cpu/select.h"
 #include "cpu/key.h"
 #include "cpu/map.h"
 

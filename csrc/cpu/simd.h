@@ -21,7 +21,6 @@
 #define TERSOR_INLINE inline __attribute__((always_inline))
 #define TERSOR_LAMBDA __attribute__((always_inline))
 #endif
-#define TERSOR_OUTLINE __attribute__((noinline))
 
 namespace tersor::cpu::TERSOR_LEVEL {
 

@@ -14,7 +14,7 @@ TERSOR_INLINE float fused(float a, float b, float c) noexcept { return __builtin
 TERSOR_INLINE double fused(double a, double b, double c) noexcept { return __builtin_fma(a, b, c); }
 
 template <class T>
-TERSOR_OUTLINE Lanes<T> mul_add_each(const Lanes<T>& a, const Lanes<T>& b, const Lanes<T>& c) noexcept {
+[[gnu::noinline]] Lanes<T> mul_add_each(const Lanes<T>& a, const Lanes<T>& b, const Lanes<T>& c) noexcept {
   alignas(16) T x[kLanes], y[kLanes], z[kLanes];
   store(x, a);
   store(y, b);

@@ -15,7 +15,7 @@ namespace {
 
 // Each column that `counts` says yes to gets an even share. A row with NaN, or with nothing to share among, is NaN.
 template <class Storage, class Counts>
-TERSOR_OUTLINE void share_evenly(Row<Storage> row, bool is_nan, Counts counts) noexcept {
+[[gnu::noinline]] void share_evenly(Row<Storage> row, bool is_nan, Counts counts) noexcept {
   using Math = typename Storage::Math;
   const auto one = splat(Math{1}), zero = splat(Math{0});
   double count = 0;
@@ -35,7 +35,7 @@ TERSOR_OUTLINE void share_evenly(Row<Storage> row, bool is_nan, Counts counts) n
 }
 
 template <class Storage>
-TERSOR_OUTLINE void softmax_row_limit(Row<Storage> row, SoftmaxLimit limit, double temperature) noexcept {
+[[gnu::noinline]] void softmax_row_limit(Row<Storage> row, SoftmaxLimit limit, double temperature) noexcept {
   using Math = typename Storage::Math;
   const auto lowest = splat(-static_cast<Math>(kInfinite));
   const Math top = top_of(row, 0, row.cols);
@@ -59,9 +59,9 @@ TERSOR_OUTLINE void softmax_row_limit(Row<Storage> row, SoftmaxLimit limit, doub
 // output runs `head` columns ahead, where its streaming stores are aligned. Lines are asked for two blocks before they are needed
 // (one or four: 1.2 to 1.8 times the time).
 template <bool kStreams, class Storage>
-TERSOR_OUTLINE Sum exchange_terms(typename Storage::Bits* out, std::int64_t head, const Factor factor,
-                                  const typename Storage::Bits* x, const Rate<typename Storage::Math> rate,
-                                  const Exp2Frame<typename Storage::Math> frame, typename Storage::Math* kept) noexcept {
+[[gnu::noinline]] Sum exchange_terms(typename Storage::Bits* out, std::int64_t head, const Factor factor,
+                                     const typename Storage::Bits* x, const Rate<typename Storage::Math> rate,
+                                     const Exp2Frame<typename Storage::Math> frame, typename Storage::Math* kept) noexcept {
   const Share<typename Storage::Math> share(factor);
   const typename Terms<Storage>::Maker exp2(rate, frame);
   const auto bits_from = [=](std::int64_t i, auto) TERSOR_LAMBDA { return Storage::narrow_number(share.near(load(kept + i))); };
@@ -125,8 +125,8 @@ class LongRows {
     blocks_[b] = measure_block(row, begin, block_end(begin, row.cols), rate, kept_ + begin);
   }
 
-  TERSOR_OUTLINE void step(const Row<Storage> row, const Rate<Math> rate, const Row<Storage>* next,
-                           const Rate<Math>& next_rate) noexcept {
+  [[gnu::noinline]] void step(const Row<Storage> row, const Rate<Math> rate, const Row<Storage>* next,
+                              const Rate<Math>& next_rate) noexcept {
     const SoftmaxBlock whole = join(blocks_, count_, rate);
     for (std::int64_t b = 0; b < count_; ++b) {
       const std::int64_t begin = b * kSoftmaxBlock, end = block_end(begin, row.cols);
@@ -177,7 +177,7 @@ class ShortRows {
     if (++count_ == kSoftmaxBatch) finish(rate);
   }
 
-  TERSOR_OUTLINE void finish(const Rate<Math> rate) noexcept {
+  [[gnu::noinline]] void finish(const Rate<Math> rate) noexcept {
     Exp2Frame<Math> frames[kSoftmaxBatch];
     Factor factors[kSoftmaxBatch];
     bool all_plain = true;
@@ -201,7 +201,7 @@ class ShortRows {
   }
 
  private:
-  TERSOR_OUTLINE void finish_one_by_one(const Rate<Math>& rate) noexcept {
+  [[gnu::noinline]] void finish_one_by_one(const Rate<Math>& rate) noexcept {
     for (int r = 0; r < count_; ++r) {
       const SoftmaxBlock block = measure_block(rows_[r], 0, rows_[r].cols, rate, kept(r));
       write_block(rows_[r], 0, rows_[r].cols, share_of<Math>({1, 0, false}, join(&block, 1, rate)), mode_, kept(r));

@@ -2,8 +2,8 @@
 // The parts of softmax: a block's maximum, exponentials and sum; the blocks of a row joined; a block written as shares of its row.
 
 #include "cpu/exp2.h"
-#include "cpu/kernels.h"
 #include "cpu/map.h"
+#include "cpu/softmax.h"
 #include "cpu/storage.h"
 
 namespace tersor::cpu::TERSOR_LEVEL {
@@ -115,8 +115,8 @@ TERSOR_INLINE SoftmaxBlock block_of(Math top, Exp2Frame<Math> frame, Sum sum) no
 }
 
 template <class Storage>
-TERSOR_OUTLINE SoftmaxBlock measure_block(Row<Storage> row, std::int64_t begin, std::int64_t end, Rate<typename Storage::Math> rate,
-                                          typename Storage::Math* kept) noexcept {
+[[gnu::noinline]] SoftmaxBlock measure_block(Row<Storage> row, std::int64_t begin, std::int64_t end,
+                                             Rate<typename Storage::Math> rate, typename Storage::Math* kept) noexcept {
   const auto top = top_of(row, begin, end);
   const auto frame = frame_for(top, rate);
   return block_of(top, frame,
@@ -242,8 +242,8 @@ TERSOR_INLINE void write_near(Row<Storage> row, std::int64_t begin, std::int64_t
 }
 
 template <class Storage>
-TERSOR_OUTLINE void write_block(Row<Storage> row, std::int64_t begin, std::int64_t end, Factor factor, Store mode,
-                                const typename Storage::Math* kept) noexcept {
+[[gnu::noinline]] void write_block(Row<Storage> row, std::int64_t begin, std::int64_t end, Factor factor, Store mode,
+                                   const typename Storage::Math* kept) noexcept {
   const Share<typename Storage::Math> share(factor);
   auto* out = row.out + begin;
   if (factor.is_far)

@@ -1,7 +1,7 @@
 // structured: what the entries of units add up to. Terms and sums are float64: the product of two narrower floats is exact in it.
 // Absent lanes hold 0, which changes no sum and no largest magnitude.
 
-#include "cpu/kernels.h"
+#include "cpu/structured.h"
 #include "cpu/map.h"
 #include "cpu/storage.h"
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/view.h"
-#include "cpu/kernels.h"
+#include "cpu/information.h"
 
 namespace tersor {
 

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "core/check.h"
-#include "cpu/kernels.h"
+#include "cpu/prune.h"
 #include "ops/check_views.h"
 
 namespace tersor {

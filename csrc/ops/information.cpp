@@ -1,4 +1,5 @@
 #include "ops/information.h"
+#include "cpu/information.h"
 
 #include <algorithm>
 #include <cmath>

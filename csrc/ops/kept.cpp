@@ -1,4 +1,5 @@
 #include "ops/kept.h"
+#include "cpu/bitmask.h"
 
 #include <cstring>
 

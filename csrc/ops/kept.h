@@ -5,7 +5,7 @@
 
 #include "core/store.h"
 #include "core/view.h"
-#include "cpu/kernels.h"
+#include "cpu/prune.h"
 #include "ops/loop_plan.h"
 
 namespace tersor {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "core/parallel.h"
-#include "cpu/kernels.h"
+#include "cpu/select.h"
 #include "ops/copy_items.h"
 #include "ops/loop.h"
 #include "ops/ranking.h"

@@ -9,7 +9,7 @@
 #include "core/float_environment.h"
 #include "core/memory.h"
 #include "core/parallel.h"
-#include "cpu/kernels.h"
+#include "cpu/matmul.h"
 #include "ops/check_views.h"
 
 namespace tersor {

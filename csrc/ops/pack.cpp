@@ -12,7 +12,7 @@
 #include "core/integers.h"
 #include "core/memory.h"
 #include "core/named.h"
-#include "cpu/kernels.h"
+#include "cpu/pack.h"
 #include "ops/check_views.h"
 #include "ops/grid.h"
 #include "ops/loop.h"

@@ -9,7 +9,8 @@
 
 #include "core/check.h"
 #include "core/memory.h"
-#include "cpu/kernels.h"
+#include "cpu/prune.h"
+#include "cpu/structured.h"
 #include "ops/check_views.h"
 #include "ops/cuda_launch.h"
 #include "ops/loop.h"

@@ -1,4 +1,6 @@
 #include "ops/prune_blocks.h"
+#include "cpu/bitmask.h"
+#include "cpu/structured.h"
 
 #include <algorithm>
 #include <bit>

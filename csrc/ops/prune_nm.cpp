@@ -6,7 +6,7 @@
 
 #include "core/check.h"
 #include "core/memory.h"
-#include "cpu/kernels.h"
+#include "cpu/prune_nm.h"
 #include "ops/check_views.h"
 #include "ops/kept.h"
 #include "ops/loop.h"

@@ -8,7 +8,8 @@
 
 #include "core/check.h"
 #include "core/memory.h"
-#include "cpu/kernels.h"
+#include "cpu/prune.h"
+#include "cpu/prune_score.h"
 #include "ops/check_views.h"
 #include "ops/kept.h"
 #include "ops/key_source.h"

@@ -8,7 +8,8 @@
 
 #include "core/check.h"
 #include "core/memory.h"
-#include "cpu/kernels.h"
+#include "cpu/quantize.h"
+#include "cpu/quantize_groups.h"
 #include "ops/check_views.h"
 #include "ops/cuda_launch.h"
 #include "ops/loop.h"

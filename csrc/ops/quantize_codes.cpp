@@ -1,4 +1,6 @@
 #include "ops/quantize_codes.h"
+#include "cpu/pack.h"
+#include "cpu/random.h"
 
 #include "ops/loop.h"
 

@@ -6,7 +6,7 @@
 
 #include "core/integers.h"
 #include "core/memory.h"
-#include "cpu/kernels.h"
+#include "cpu/quantize_groups.h"
 #include "ops/loop_plan.h"
 #include "ops/quantize_layout.h"
 

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "core/dtype.h"
-#include "cpu/kernels.h"
+#include "cpu/quantize_groups.h"
 
 namespace tersor {
 

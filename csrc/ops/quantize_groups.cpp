@@ -1,4 +1,5 @@
 #include "ops/quantize_groups.h"
+#include "cpu/quantize_groups.h"
 
 #include <algorithm>
 #include <limits>

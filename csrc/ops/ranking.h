@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "core/view.h"
-#include "cpu/kernels.h"
+#include "cpu/prune_score.h"
+#include "cpu/random.h"
 #include "ops/loop_plan.h"
 
 namespace tersor {

@@ -8,7 +8,7 @@
 #include "core/check.h"
 #include "core/memory.h"
 #include "core/parallel.h"
-#include "cpu/kernels.h"
+#include "cpu/softmax.h"
 #include "ops/check_views.h"
 #include "ops/cuda_launch.h"
 #include "ops/loop.h"

@@ -10,7 +10,7 @@
 #include "core/integers.h"
 #include "core/memory.h"
 #include "core/parallel.h"
-#include "cpu/kernels.h"
+#include "cpu/structured.h"
 #include "ops/check_views.h"
 #include "ops/tiles.h"
 

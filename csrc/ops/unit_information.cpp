@@ -6,7 +6,7 @@
 #include <string>
 
 #include "core/check.h"
-#include "cpu/kernels.h"
+#include "cpu/information.h"
 #include "ops/bitmask.h"
 #include "ops/check_views.h"
 #include "ops/distribution.h"
