@@ -173,7 +173,7 @@ def test_tensors_of_compressed_tensors(bits: int, symmetric: bool, dtype: str) -
     w = torch.from_numpy(np.random.default_rng(bits).standard_normal((24, 256))).to(getattr(torch, dtype))
     for strategy, size in (("group", 64), ("channel", None)):
         args = QuantizationArgs(num_bits=bits, symmetric=symmetric, strategy=strategy, group_size=size)
-        ours = formats.encode("pack-quantized-padded", w, bits=bits, group_size=size, symmetric=symmetric)
+        ours = formats.encode("pack-quantized-padded", w, bits=bits, group_size=size or -1, symmetric=symmetric)
         t = formats.codes("pack-quantized-padded", ours, bits=bits, group_size=size)
         zero_point = None if symmetric else (t.zero_point.to(torch.int16) - 2 ** (bits - 1)).to(torch.int8)
         theirs = compressor.compress_weight(w, t.scale, args, zero_point=zero_point)

@@ -17,11 +17,11 @@ from __future__ import annotations
 from typing import Any
 
 from tersor._quantized import Quantized
-from tersor.formats._format import CannotRepresent, Format, Tensors, Weight
+from tersor.formats._format import CannotRepresent, Format, Tensors, Wanted, Weight
+from tersor.formats._integer import integer_weight
 from tersor.formats.awq import AWQ
 from tersor.formats.compressed_tensors import PACK_QUANTIZED, PADDED_PACK_QUANTIZED
 from tersor.formats.gptq import GPTQ, GPTQ_V2
-from tersor.quantize_groups import quantize
 
 __all__ = ["codes", "decode", "detect", "encode", "names", "transcode"]
 
@@ -45,7 +45,13 @@ def names() -> tuple[str, ...]:
 
 
 def encode(
-    name: str, w: Any, *, bits: int = 4, group_size: int | None = 128, symmetric: bool = True, convention: str | None = None
+    name: str,
+    w: Any,
+    *,
+    bits: int | None = None,
+    group_size: int | None = None,
+    symmetric: bool | None = None,
+    convention: str | None = None,
 ) -> dict[str, Any]:
     """The tensors of a weight in a format.
 
@@ -55,11 +61,12 @@ def encode(
         One of ``names()``.
     w : matrix of a floating dtype, or Quantized
         What is quantized first, or is already: codes that are not packed, of a matrix, in groups along its columns.
-    bits : int, default 4
-    group_size : int or None, default 128
-        Columns with a scale of their own; None for whole rows.
-    symmetric : bool, default True
-        Whether there are no zero points.
+    bits : int, optional
+        4 by default.
+    group_size : int, optional
+        Columns with a scale of their own, 128 by default; -1 for whole rows.
+    symmetric : bool, optional
+        Whether there are no zero points, which is the default.
     convention : str, optional
         Of ``quantize``: by default the format's own, "compressed-tensors", "gptq" or "awq".
 
@@ -89,19 +96,8 @@ def encode(
     {'qweight': (8, 32), 'qzeros': (2, 4), 'scales': (2, 32), 'g_idx': (64,)}
     """
     form = _format(name)
-    if isinstance(w, Quantized):
-        return form.pack(_weight_of(w))
-    granularity = "row" if group_size is None else "group"
-    t = quantize(
-        w,
-        bits,
-        granularity=granularity,
-        group_size=1 if group_size is None else group_size,
-        symmetric=symmetric,
-        convention=form.convention if convention is None else convention,
-        scale_dtype=form.scale_dtype,
-    )
-    return form.pack(_weight_of(t))
+    weight = integer_weight(w) if isinstance(w, Quantized) else None
+    return form.pack(weight or form.quantize(w, Wanted(bits, group_size, symmetric, convention)))
 
 
 def decode(
@@ -189,7 +185,7 @@ def codes(name: str, tensors: Tensors, *, bits: int | None = None, group_size: i
     >>> formats.codes("gptq", formats.encode("gptq", w, group_size=32))
     Quantized(shape=(32, 64), bits=4, axis=1, group_size=32, unsigned, symmetric, nbytes=2176)
     """
-    weight = _format(name).unpack(tensors, bits, group_size).unpacked()
+    weight = _format(name).unpack(tensors, bits, group_size).as_integers()
     if weight.group_of_column is not None:
         raise ValueError("g_idx names groups that are no runs of columns; decode the tensors, or transcode them")
     return weight.codes
@@ -244,7 +240,7 @@ def transcode(
     >>> np.array_equal(formats.decode("gptq_v2", moved), formats.decode("pack-quantized", tensors))
     True
     """
-    weight, form = _format(src).unpack(tensors, bits, group_size).unpacked(), _format(dst)
+    weight, form = _format(src).unpack(tensors, bits, group_size), _format(dst)
     try:
         return form.pack(weight)
     except CannotRepresent as reason:
@@ -300,12 +296,6 @@ def _format(name: str) -> Format:
     return _FORMATS[name]
 
 
-def _weight_of(t: Quantized) -> Weight:
-    if len(t.shape) != 2 or t.axis != 1:
-        raise ValueError(f"w must be a matrix with groups along its columns; it has shape {t.shape} and axis {t.axis}")
-    return Weight(t).unpacked()
-
-
 def _is_same_padded_or_not(tensors: Tensors) -> bool:
     cols = int(tensors["weight_shape"][1])
     words = int(tensors["weight_packed"].shape[1])
@@ -313,14 +303,11 @@ def _is_same_padded_or_not(tensors: Tensors) -> bool:
 
 
 def _requantized(form: Format, weight: Weight) -> dict[str, Any] | None:
-    """Anew, with as many bits as the format has for it, symmetric if there is no room for zero points; or None where it has
-    no room for the shape either."""
-    bits = weight.codes.bits if weight.codes.bits in form.bits else max(form.bits)
-    group_size = weight.group_size if weight.cols % weight.group_size == 0 else 128
+    """Quantized anew, or None where the format has no room for the shape either."""
     w = weight.decoded("float32")
-    for symmetric in (weight.codes.symmetric, True):
+    for wanted in form.nearest_to(weight):
         try:
-            return encode(form.name, w, bits=bits, group_size=group_size, symmetric=symmetric)
+            return form.pack(form.quantize(w, wanted))
         except CannotRepresent:
             pass
     return None

@@ -1,72 +1,49 @@
-"""What every format of integer codes is made of: a weight as codes, tensors that are looked into, and words of them."""
+"""What every format is: how a weight becomes tensors and comes of them; and how tensors are looked into."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tersor._outputs import dtype_name
-from tersor._quantized import Quantized
 from tersor.formats import _arrays as arrays
-from tersor.pack import pack_bits, unpack_bits
-from tersor.quantize_groups import dequantize
+
+if TYPE_CHECKING:
+    from tersor.formats._integer import IntegerWeight
 
 Tensors = Mapping[str, Any]
 FLOATS = ("float32", "float16", "bfloat16", "float64")
 
 
 class CannotRepresent(ValueError):
-    """A grid that a format has no way to store; quantizing anew would lose what it says."""
+    """Numbers that a format has no way to store as they are; quantizing anew would lose what they say."""
+
+
+class Weight(Protocol):
+    """What tensors of a format hold: a matrix [rows, cols]."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def cols(self) -> int: ...
+
+    def decoded(self, dtype: Any, out: Any = None) -> Any:
+        """As numbers, of the scales' dtype where dtype is None."""
+
+    def as_integers(self) -> IntegerWeight:
+        """As integer codes with scales and zero points, one code an entry; CannotRepresent where it is no such thing."""
 
 
 @dataclass(frozen=True)
-class Weight:
-    """A matrix [rows, cols] as codes in groups along its columns, packed where they came so."""
+class Wanted:
+    """How to quantize a weight for a format; None: as the format does anyway."""
 
-    codes: Quantized
-    group_of_column: Any = None  # int32 [cols] where the groups are no runs
-
-    @property
-    def rows(self) -> int:
-        return self.codes.shape[0]
-
-    @property
-    def cols(self) -> int:
-        return self.codes.shape[1]
-
-    @property
-    def group_size(self) -> int:
-        """Columns of a group."""
-        return self.codes.group_size or max(self.cols, 1)
-
-    def unpacked(self) -> Weight:
-        """With a code an entry, which is what formats take."""
-        t = self.codes
-        if not t.packed:
-            return self
-        q = unpack_bits(t.q, t.bits, self.cols, signed=t.signed)
-        return replace(self, codes=replace(t, q=q, packed=False))
-
-    def decoded(self, dtype: Any, out: Any = None) -> Any:
-        """As numbers."""
-        if self.group_of_column is None:
-            return dequantize(self.codes, dtype=dtype, out=out)
-        t = self.unpacked().codes
-        scale = arrays.columns(t.scale, self.group_of_column)
-        zero_point = t.zero_point
-        if zero_point is not None:
-            zero_point = arrays.columns(zero_point, self.group_of_column)
-        return dequantize(replace(t, scale=scale, zero_point=zero_point, group_size=1), dtype=dtype, out=out)
-
-    def zero_points(self) -> Any:
-        """uint8 [rows, groups], those of unsigned codes."""
-        middle = 2 ** (self.codes.bits - 1)
-        if self.codes.zero_point is None:
-            return arrays.full(self.codes.scale, tuple(self.codes.scale.shape), middle, "uint8")
-        if not self.codes.signed:
-            return self.codes.zero_point
-        return arrays.cast(arrays.cast(self.codes.zero_point, "int16") + middle, "uint8")
+    bits: int | None = None
+    group_size: int | None = None  # -1: whole rows
+    symmetric: bool | None = None
+    convention: str | None = None
 
 
 class Format(Protocol):
@@ -74,18 +51,21 @@ class Format(Protocol):
     is not of the layout."""
 
     name: str
-    convention: str  # of quantize, for encode
-    scale_dtype: str | None  # of the scales that encode makes; None for the array's own
-    bits: tuple[int, ...]
+
+    def quantize(self, w: Any, wanted: Wanted) -> Weight:
+        """A matrix of numbers as something that ``pack`` takes. ValueError for what is wanted where the format differs."""
 
     def pack(self, weight: Weight) -> dict[str, Any]:
-        """The tensors of a weight that is not packed; CannotRepresent where the layout has no room for the grid."""
+        """The tensors of a weight; CannotRepresent where the layout has no room for its numbers."""
 
     def unpack(self, tensors: Tensors, bits: int | None, group_size: int | None) -> Weight:
         """What the tensors hold. bits and group_size where they do not tell."""
 
     def is_like(self, tensors: Tensors) -> bool:
         """Whether their names and shapes are of this layout."""
+
+    def nearest_to(self, weight: Weight) -> tuple[Wanted, ...]:
+        """How to quantize anew what another format holds, with as little change as the layout allows; first come first."""
 
 
 def take(tensors: Tensors, key: str, dtypes: tuple[str, ...], ndim: int) -> Any:
@@ -113,84 +93,3 @@ def take_scales(tensors: Tensors, key: str, dtypes: tuple[str, ...] = FLOATS) ->
     if not arrays.is_finite(scales):
         raise ValueError(f"{key} holds NaN or an infinity, which is no scale")
     return scales
-
-
-def group_size_from(count: int, cols: int, group_size: int | None, key: str) -> int:
-    """Of ``count`` equal groups; where they do not divide the columns, the caller must tell."""
-    if group_size is None:
-        if count < 1 or cols % count:
-            raise ValueError(
-                f"{key} has {count} groups for {cols} columns, which do not tell the group size; pass group_size"
-            )
-        group_size = max(cols // count, 1)
-    if group_size < 1 or -(-cols // group_size) != count:
-        raise ValueError(
-            f"{key} has {count} groups; {cols} columns in groups of {group_size} have {-(-cols // max(group_size, 1))}"
-        )
-    return group_size
-
-
-def take_group_numbers(tensors: Tensors, key: str, cols: int, count: int) -> tuple[Any, int | None]:
-    """Of each column that of its group, if it is stored: (numbers, None), or (None, the group size) where groups are
-    runs."""
-    numbers = take(tensors, key, ("int32", "int64"), 1)
-    require_shape(key, numbers, (cols,), "for the columns of the weight")
-    if cols and (int(numbers.min()) < 0 or int(numbers.max()) >= count):
-        raise ValueError(f"{key} holds numbers outside [0, {count - 1}]; there are scales of {count} groups")
-    size = int((numbers == 0).sum())
-    if size and -(-cols // size) == count and arrays.are_equal(numbers, arrays.group_numbers(numbers, cols, size)):
-        return None, size
-    return arrays.cast(numbers, "int32"), None
-
-
-def take_turned(tensors: Tensors) -> tuple[Any, Any, Any]:
-    """qweight, qzeros and scales, as GPTQ and AWQ have them: of the transposed matrix."""
-    words, zeros = take(tensors, "qweight", ("int32",), 2), take(tensors, "qzeros", ("int32",), 2)
-    return words, zeros, take_scales(tensors, "scales", ("float16", "bfloat16", "float32"))
-
-
-def unsigned_codes(q: Any, turned_scales: Any, zero_point: Any, bits: int, group_size: int | None) -> Quantized:
-    """A matrix [rows, cols] of them, symmetric where all zero points are those of symmetric codes."""
-    if arrays.are_equal(zero_point, 2 ** (bits - 1)):
-        zero_point = None
-    scale, shape = arrays.contiguous(turned_scales.T), tuple(q.shape)
-    return Quantized(q, scale, zero_point, bits, shape, 1, None if scale.shape[1] == 1 else group_size, signed=False)
-
-
-def words_along(
-    q: Any, bits: int, signed: bool, axis: int, order: str = "low_first", padded: bool = False, to: Any = None
-) -> Any:
-    """Unsigned codes in int32 words, of a matrix along an axis."""
-    return pack_bits(q, bits, word="int32", padded=padded, order=order, offset=signed, axis=axis, out=to)
-
-
-def words_turned(q: Any, bits: int, signed: bool, axis: int, order: str = "low_first") -> Any:
-    """The same, as the transposed matrix of words."""
-    shape = [int(length) for length in q.shape]
-    shape[axis] = shape[axis] * bits // 32
-    turned = arrays.empty(q, (shape[1], shape[0]), "int32")
-    words_along(q, bits, signed, axis, order, to=turned.T)
-    return turned
-
-
-def codes_of_turned(words: Any, bits: int, count: int, axis: int, order: str = "low_first") -> Any:
-    """uint8 codes of a transposed matrix of words; ``axis`` is that of the codes."""
-    return unpack_bits(words.T, bits, count, signed=False, order=order, axis=axis)
-
-
-def require_whole_words(name: str, weight: Weight, axis: int) -> None:
-    """CannotRepresent where codes along an axis do not fill int32 words."""
-    length = weight.codes.shape[axis]
-    if length * weight.codes.bits % 32:
-        what = ("rows", "columns")[axis]
-        raise CannotRepresent(f"{name} stores {what} in whole int32 words; {length} of {weight.codes.bits} bits are none")
-
-
-def scales_in(name: str, scale: Any, dtype: str) -> Any:
-    """In the dtype of a format, without loss."""
-    rounded = arrays.cast(scale, dtype)
-    if not arrays.are_equal(arrays.cast(rounded, dtype_name(scale.dtype)), scale):
-        raise CannotRepresent(
-            f"{name} stores scales in {dtype}, in which those of {dtype_name(scale.dtype)} would be rounded"
-        )
-    return rounded

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from tersor.formats import _arrays as arrays
-from tersor.formats._format import (
-    CannotRepresent,
-    Tensors,
-    Weight,
+from tersor.formats._format import CannotRepresent, Tensors, Weight, require_shape
+from tersor.formats._integer import (
+    IntegerFormat,
+    IntegerWeight,
     codes_of_turned,
     group_size_from,
-    require_shape,
     require_whole_words,
     scales_in,
     take_turned,
@@ -20,7 +19,7 @@ from tersor.formats._format import (
 )
 
 
-class Awq:
+class Awq(IntegerFormat):
     """The matrix transposed, 4-bit unsigned codes along its rows in int32 words, each 8 in the order 0, 2, 4, 6, 1, 3, 5, 7.
 
     ===========  ================================
@@ -36,6 +35,7 @@ class Awq:
     bits: tuple[int, ...] = (4,)
 
     def pack(self, weight: Weight) -> dict[str, Any]:
+        weight = weight.as_integers()
         t = weight.codes
         if t.bits != 4:
             raise CannotRepresent(f"awq has codes of 4 bits, and these have {t.bits}")
@@ -50,7 +50,7 @@ class Awq:
             "scales": arrays.contiguous(scales_in(self.name, t.scale, "float16").T),
         }
 
-    def unpack(self, tensors: Tensors, bits: int | None, group_size: int | None) -> Weight:
+    def unpack(self, tensors: Tensors, bits: int | None, group_size: int | None) -> IntegerWeight:
         if bits not in (None, 4):
             raise ValueError(f"awq has codes of 4 bits, and bits is {bits}")
         words, stored, scales = take_turned(tensors)
@@ -63,7 +63,7 @@ class Awq:
         size = group_size_from(count, cols, group_size, "scales")
         zero_point = codes_of_turned(stored, 4, rows, 0, "awq")
         q = codes_of_turned(words, 4, rows, 0, "awq")
-        return Weight(unsigned_codes(q, scales, zero_point, 4, size))
+        return IntegerWeight(unsigned_codes(q, scales, zero_point, 4, size))
 
     def is_like(self, tensors: Tensors) -> bool:
         if not set(tensors) >= {"qweight", "qzeros", "scales"} or "g_idx" in tensors:

@@ -7,14 +7,12 @@ from typing import Any
 from tersor._arguments import word_count
 from tersor._quantized import Quantized
 from tersor.formats import _arrays as arrays
-from tersor.formats._format import (
-    Tensors,
-    Weight,
+from tersor.formats._format import Tensors, Weight, require_shape, take, take_scales
+from tersor.formats._integer import (
+    IntegerFormat,
+    IntegerWeight,
     group_size_from,
-    require_shape,
-    take,
     take_group_numbers,
-    take_scales,
     words_along,
 )
 from tersor.pack import unpack_bits
@@ -22,7 +20,7 @@ from tersor.pack import unpack_bits
 _BITS = (2, 3, 4, 5, 6, 7, 8)
 
 
-class PackQuantized:
+class PackQuantized(IntegerFormat):
     """int32 words along the columns; signed codes with an offset of ``2**(bits - 1)``.
 
     =====================  ===============================================================================
@@ -45,6 +43,7 @@ class PackQuantized:
         self._padded = padded
 
     def pack(self, weight: Weight) -> dict[str, Any]:
+        weight = weight.as_integers()
         t = weight.codes
         tensors = {
             "weight_packed": words_along(t.q, t.bits, t.signed, 1, padded=self._padded),
@@ -57,7 +56,7 @@ class PackQuantized:
             tensors["weight_g_idx"] = weight.group_of_column
         return tensors
 
-    def unpack(self, tensors: Tensors, bits: int | None, group_size: int | None) -> Weight:
+    def unpack(self, tensors: Tensors, bits: int | None, group_size: int | None) -> IntegerWeight:
         words, shape = take(tensors, "weight_packed", ("int32",), 2), take(tensors, "weight_shape", ("int32", "int64"), 1)
         require_shape("weight_shape", shape, (2,), "for a matrix")
         rows, cols = (int(length) for length in shape)
@@ -84,7 +83,7 @@ class PackQuantized:
         is_packed = 32 % bits == 0 and cols * bits % 32 == 0
         q = arrays.bytes_of(words) if is_packed else unpack_bits(words, bits, cols, signed=False, padded=self._padded)
         t = Quantized(q, scale, zero_point, bits, (rows, cols), 1, size, signed=False, packed=is_packed)
-        return Weight(t, group_of_column)
+        return IntegerWeight(t, group_of_column)
 
     def is_like(self, tensors: Tensors) -> bool:
         return {"weight_packed", "weight_scale", "weight_shape"} <= set(tensors)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from tersor.formats import _arrays as arrays
-from tersor.formats._format import (
-    CannotRepresent,
-    Tensors,
-    Weight,
+from tersor.formats._format import CannotRepresent, Tensors, Weight, require_shape, take
+from tersor.formats._integer import (
+    IntegerFormat,
+    IntegerWeight,
     codes_of_turned,
     group_size_from,
-    require_shape,
     require_whole_words,
     scales_in,
-    take,
     take_group_numbers,
     take_turned,
     unsigned_codes,
@@ -24,7 +22,7 @@ from tersor.formats._format import (
 _KEYS = {"qweight", "qzeros", "scales"}
 
 
-class Gptq:
+class Gptq(IntegerFormat):
     """The matrix transposed, unsigned codes along its columns in int32 words.
 
     ===========  ===================================================================
@@ -47,6 +45,7 @@ class Gptq:
         self._less = less  # what stored zero points are less than true ones
 
     def pack(self, weight: Weight) -> dict[str, Any]:
+        weight = weight.as_integers()
         t = weight.codes
         if t.bits not in self.bits:
             raise CannotRepresent(f"{self.name} has codes of 2, 3, 4 or 8 bits, and these have {t.bits}")
@@ -65,7 +64,7 @@ class Gptq:
             "g_idx": numbers,
         }
 
-    def unpack(self, tensors: Tensors, bits: int | None, group_size: int | None) -> Weight:
+    def unpack(self, tensors: Tensors, bits: int | None, group_size: int | None) -> IntegerWeight:
         words, stored, scales = take_turned(tensors)
         count, rows = (int(length) for length in scales.shape)
         bits, cols = self._bits_and_columns(tensors, int(words.shape[0]), bits)
@@ -78,7 +77,7 @@ class Gptq:
             group_size = group_size_from(count, cols, group_size, "scales")
         zero_point = codes_of_turned(stored, bits, rows, 0) + self._less
         q = codes_of_turned(words, bits, cols, 1)
-        return Weight(unsigned_codes(q, scales, zero_point, bits, group_size), group_of_column)
+        return IntegerWeight(unsigned_codes(q, scales, zero_point, bits, group_size), group_of_column)
 
     def is_like(self, tensors: Tensors) -> bool:
         """By the stored zero points: all of version 1 are ``2**(bits - 1) - 1`` where codes are symmetric, all of version 2
