@@ -44,6 +44,7 @@ STREAMS = [
     ("softmax", "", "float32", 32000),
     ("softmax", "", "float32", 1024),
     ("softmax", "", "float32", 64),
+    ("quantize_int8", "", "float32", 64),
     ("softmax", "", "bfloat16", 32000),
 ]
 

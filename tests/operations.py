@@ -119,6 +119,12 @@ QUANTIZED: list[tuple[str, int, bool, dict[str, Any]]] = [
     ("4 bits by groups", 1, False, {"bits": 4, "granularity": "group", "group_size": 40, "symmetric": False}),
     ("3 bits by the first axis", 1, True, {"bits": 3, "granularity": "row", "axis": 0, "convention": "gptq"}),
     (
+        "2 bits by the least error",
+        1,
+        False,
+        {"bits": 2, "granularity": "group", "group_size": 33, "convention": "tersor", "scale_method": "mse", "grid": 5},
+    ),
+    (
         "6 bits as one, packed",
         1,
         True,

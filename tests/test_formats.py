@@ -185,21 +185,52 @@ def test_tensors_of_compressed_tensors(bits: int, symmetric: bool, dtype: str) -
             assert torch.equal(decoded, back), strategy
 
 
+# --- onnxruntime itself ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_tensors_of_onnxruntime(bits: int, symmetric: bool, dtype: Any) -> None:
+    """Ties of greatest magnitudes, one sign alone, numbers whose scale is no normal one; and every code."""
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    from onnxruntime.capi import _pybind_state as ort
+
+    pack = {2: ort.quantize_matmul_2bits, 4: ort.quantize_matmul_4bits, 8: ort.quantize_matmul_8bits}[bits]
+    for block, rows, cols in ((16, 24, 256), (32, 7, 96), (128, 5, 384)):
+        w = weight(rows, cols, dtype, seed=block)
+        w[0, ::2], w[0, 1::2] = 3, -3
+        w[4] = np.abs(w[4]) if symmetric else -np.abs(w[4])
+        blocks = cols // block
+        theirs = {
+            "B": np.zeros((rows, blocks, block * bits // 8), np.uint8),
+            "scales": np.zeros((rows, blocks), dtype),
+            "zero_points": np.zeros((rows, -(-blocks * bits // 8)), np.uint8),
+        }
+        pack(theirs["B"], w.T.copy(), theirs["scales"], theirs["zero_points"], block, rows, cols, symmetric)
+        if symmetric:
+            del theirs["zero_points"]
+        ours = formats.encode("matmulnbits", w, bits=bits, group_size=block, symmetric=symmetric)
+        assert_same_tensors(ours, theirs, (block, rows, cols))
+
+
 # --- from numbers ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16, np.float64])
 @pytest.mark.parametrize("name", formats.names())
 def test_encode_is_quantize_and_pack(name: str, dtype: Any) -> None:
-    convention = {"gptq": "gptq", "gptq_v2": "gptq", "awq": "awq"}.get(name, "compressed-tensors")
+    convention = {"gptq": "gptq", "gptq_v2": "gptq", "awq": "awq", "matmulnbits": name}.get(name, "compressed-tensors")
     w = weight(64, 128, dtype)
     for symmetric, size in itertools.product((True, False), (32, 128, None)):
         if name == "gptq" and not symmetric:
             continue  # zero points of 0, as of groups without negative numbers, are for version 2
         shape = {"granularity": "row"} if size is None else {"granularity": "group", "group_size": size}
-        scale_dtype = None if convention == "compressed-tensors" else "float16"
+        scale_dtype = None if convention in ("compressed-tensors", "matmulnbits") else "float16"
+        if name == "matmulnbits" and dtype is np.float64:
+            scale_dtype = "float32"
         t = tersor.quantize(w, 4, symmetric=symmetric, convention=convention, scale_dtype=scale_dtype, **shape)
-        tensors = formats.encode(name, w, group_size=size, symmetric=symmetric)
+        tensors = formats.encode(name, w, group_size=size or -1, symmetric=symmetric)
         assert_same_tensors(tensors, formats.encode(name, t))
         assert_same_bits(
             np.asarray(formats.decode(name, tensors, dtype="float32")),
@@ -301,10 +332,10 @@ def test_what_cannot_be_moved_is_told_and_quantized_anew_on_demand() -> None:
 
 def test_detect() -> None:
     symmetric, asymmetric = grid(64, 128, 4, 32, True), grid(64, 128, 4, 32, False)
-    for name in ("gptq", "gptq_v2", "awq", "pack-quantized"):
+    for name in ("gptq", "gptq_v2", "awq", "pack-quantized", "matmulnbits"):
         assert formats.detect(formats.encode(name, symmetric)) == name
         assert formats.detect(to_torch(formats.encode(name, symmetric))) == name
-    for name in ("awq", "pack-quantized"):
+    for name in ("awq", "pack-quantized", "matmulnbits"):
         assert formats.detect(formats.encode(name, asymmetric)) == name
     with pytest.raises(ValueError, match="do not tell its version"):
         formats.detect(formats.encode("gptq", asymmetric))
@@ -361,6 +392,24 @@ def with_nan(scales: Array) -> Array:
         ),
         (broken("pack-quantized", "weight_shape", np.array([-64, 128])), r"weight_shape is \(-64, 128\)"),
         (broken("pack-quantized", "weight_shape", np.array([64, 128, 1])), r"weight_shape has shape \(3,\)"),
+        (
+            lambda: formats.encode("matmulnbits", np.zeros((3, 40), np.float32), group_size=8),
+            r"blocks of 16, 32.*pad the columns",
+        ),
+        (lambda: formats.encode("matmulnbits", np.zeros((3, 48), np.float32), bits=3, group_size=16), r"2, 4 or 8 bits"),
+        (
+            lambda: formats.encode("matmulnbits", tersor.quantize(np.zeros((3, 32)), 4, granularity="group", group_size=32)),
+            r"scales in float32.*pass scale_dtype",
+        ),
+        (broken("matmulnbits", "scales", lambda x: x[:, :-1]), r"scales has shape \(64, 3\); it must be \(64, 4\)"),
+        (broken("matmulnbits", "zero_points", lambda x: x[:, :-1]), r"zero_points has shape \(64, 1\)"),
+        (broken("matmulnbits", "B", lambda x: x[..., 0]), r"B has shape \(64, 4\); it must have 3"),
+        (
+            lambda: formats.decode(
+                "matmulnbits", formats.encode("matmulnbits", np.zeros((2, 32), np.float32), group_size=32), bits=3
+            ),
+            r"B has blocks of 16 bytes.*bits is 3",
+        ),
         (broken("pack-quantized", "weight_packed", lambda x: x[:-1]), r"weight_packed has shape \(63, 16\)"),
         (broken("pack-quantized", "weight_packed", lambda x: x[:, :1]), r"hold codes of no number of bits"),
         (broken("pack-quantized", "weight_scale", lambda x: x[:-1]), r"weight_scale has shape \(63, 4\)"),

@@ -16,7 +16,7 @@ from conftest import FINDS_BAD_ACCESSES, FINDS_RACES
 from layouts import FLOATS, Array, assert_same_bits, canonical_nan, every_value, random_values, spec, special_values
 
 DType = np.dtype[Any]
-CONVENTIONS = ("tersor", "compressed-tensors", "onnx", "torch", "gptq", "awq")
+CONVENTIONS = ("tersor", "compressed-tensors", "onnx", "torch", "gptq", "awq", "matmulnbits")
 ROUNDINGS = ("half_even", "half_away", "half_up", "truncate", "stochastic")
 GRANULARITIES: tuple[dict[str, Any], ...] = (
     {"granularity": "row"},

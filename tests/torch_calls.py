@@ -98,6 +98,10 @@ def calls(dtype: Any = torch.float32, requires_grad: bool = False) -> dict[str, 
             (w, 4, "group", -1, 16, None, "torch", "half_away", 3, True, False, torch.float16),
         ),
         "quantize columns": (ops.quantize.default, (w, 3, "column", -1, 128, None, "awq")),
+        "quantize by the least error": (
+            ops.quantize.default,
+            (w, 4, "row", -1, 128, None, "tersor", None, 0, False, True, None, "mse"),
+        ),
         "quantize by scales": (ops.quantize.scaled, (w, scale, None, 6)),
         "dequantize": (ops.dequantize.default, (int8_codes(7, 33), scale_of_7, None, 8, [7, 33], 1)),
         "dequantize to a dtype": (
@@ -196,7 +200,7 @@ def plain_call(name: str, arguments: tuple[Any, ...]) -> Any:
         return function(arguments[0], arguments[3], scale=arguments[1]).q
     if name.split()[0] == "quantize":
         names = ("bits", "granularity", "axis", "group_size", "signed", "convention", "rounding", "seed", "packed")
-        names = (*names, "symmetric", "scale_dtype")
+        names = (*names, "symmetric", "scale_dtype", "scale_method")
         t = function(arguments[0], **dict(zip(names, arguments[1:], strict=False)))
         return t.q, t.scale, t.q.new_empty(0) if t.zero_point is None else t.zero_point
     if name.split()[0] == "dequantize":

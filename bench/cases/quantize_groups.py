@@ -178,6 +178,39 @@ def torch_dequantize(a: Arrays, compile: bool = False) -> Call:
     return Call(compiled(dequantize_formula) if compile else dequantize_formula, q, scale, out.reshape(-1, GROUP))
 
 
+def tersor_least_error(a: Arrays) -> Call:
+    options = {"granularity": "group", "group_size": GROUP, "packed": True, "scale_method": "mse"}
+    return Call(tersor.quantize, a.w, BITS, **options, out=(a.q, a.scale))
+
+
+def expected_least_error(a: Arrays) -> tuple[Any, ...]:
+    q, scale, _ = reference.quantize(a.w, BITS, granularity="group", group_size=GROUP, scale_method="mse")
+    return reference.pack_bits(q, BITS), scale
+
+
+def numpy_least_error(a: Arrays) -> Call:
+    """The 80 ranges of the default, on whole arrays."""
+    w = a.w.reshape(-1, GROUP)
+    quotient, best = np.empty_like(w), np.empty((len(w), 1), np.float32)
+
+    def search() -> None:
+        whole = np.maximum(w.max(axis=-1, keepdims=True), -w.min(axis=-1, keepdims=True)) / np.float32(7)
+        least = np.full(len(w), np.inf, np.float32)
+        for i in range(80):
+            scale = whole * np.float32(1 - i / 100)
+            np.divide(w, scale, out=quotient)
+            np.rint(quotient, out=quotient)
+            np.clip(quotient, -7, 7, out=quotient)
+            np.multiply(quotient, scale, out=quotient)
+            np.subtract(quotient, w, out=quotient)
+            error = np.einsum("ij,ij->i", quotient, quotient)
+            better = error < least
+            np.copyto(least, error, where=better)
+            np.copyto(best, scale, where=better[:, None])
+
+    return Call(search)
+
+
 # --- the table -----------------------------------------------------------------------------------------------------
 
 OPERATIONS = [
@@ -199,6 +232,15 @@ OPERATIONS = [
             goals={LARGE: floor(1.4)},
         )
         for symmetric in (True, False)
+    ),
+    Operation(
+        family="quantize",
+        name="quantize",
+        variant="int4 g128 least error of 80 ranges",
+        arrays=to_quantize(True),
+        expected=expected_least_error,
+        tersor=tersor_least_error,
+        numpy=numpy_least_error,
     ),
     *(
         Operation(

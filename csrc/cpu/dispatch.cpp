@@ -11,6 +11,7 @@
 #include "cpu/prune_score.h"
 #include "cpu/quantize.h"
 #include "cpu/quantize_groups.h"
+#include "cpu/quantize_search.h"
 #include "cpu/random.h"
 #include "cpu/select.h"
 #include "cpu/softmax.h"
@@ -43,6 +44,9 @@ const CompressKernels& compress_kernels() { return active<CompressKernels>(TERSO
 const QuantizeKernels& quantize_kernels() { return active<QuantizeKernels>(TERSOR_LEVEL_TABLES(quantize_kernels)); }
 const QuantizeGroupsKernels& quantize_groups_kernels() {
   return active<QuantizeGroupsKernels>(TERSOR_LEVEL_TABLES(quantize_groups_kernels));
+}
+const QuantizeSearchKernels& quantize_search_kernels() {
+  return active<QuantizeSearchKernels>(TERSOR_LEVEL_TABLES(quantize_search_kernels));
 }
 const PackKernels& pack_kernels() { return active<PackKernels>(TERSOR_LEVEL_TABLES(pack_kernels)); }
 const SelectKernels& select_kernels() { return active<SelectKernels>(TERSOR_LEVEL_TABLES(select_kernels)); }

@@ -129,7 +129,9 @@ TERSOR_INLINE void widen_range(Lanes<Math>& low, Lanes<Math>& high, const ScaleR
     low = min(low, zero);
     high = max(high, zero);
   }
-  if (rule.symmetric) {
+  if (rule.keeps_sign) {
+    high = select(greater(absolute(high), absolute(low)), high, low);
+  } else if (rule.symmetric) {
     const auto magnitude = max(absolute(low), absolute(high));
     low = rule.one_sided ? select(less(low, zero), zero - magnitude, zero) : zero - magnitude;
     high = magnitude;
@@ -145,6 +147,7 @@ template <class Math>
 TERSOR_INLINE Lanes<Math> divided_range(Lanes<Math> low, Lanes<Math> high, const ScaleRule& rule) noexcept {
   const auto divisor = splat(static_cast<Math>(rule.divisor));
   if (rule.sides_apart) return high / divisor - low / divisor;
+  if (rule.keeps_sign) return high / divisor;
   const auto range = rule.symmetric && !rule.one_sided ? high : in_dtype(high - low, rule.step);
   return in_dtype(max(range, in_dtype(splat(static_cast<Math>(rule.least_range)), rule.step)) / divisor, rule.step);
 }
@@ -167,23 +170,26 @@ TERSOR_INLINE Scales<Math, Stored> scales_of(Lanes<Math> low, Lanes<Math> high, 
   const auto exact = divided_range(low, high, rule);
   const auto greatest = min(convert<Math>(Stored::widen(splat(kGreatest<Stored>))), splat(largest));
   Scales<Math, Stored> scales;
-  scales.stored = narrow_to<Stored>(min(exact, greatest));
+  scales.stored = narrow_to<Stored>(max(min(exact, greatest), zero - greatest));
   const auto rounded = convert<Math>(Stored::widen(scales.stored));
-  const auto unusable = equal(rounded, zero) | less(exact, splat(static_cast<Math>(rule.least_scale)));
+  const bool keeps_zero = rule.instead == 0;
+  const auto unusable =
+      keeps_zero ? equal(exact, zero) : equal(rounded, zero) | less(absolute(exact), splat(static_cast<Math>(rule.least_scale)));
   const auto instead = narrow_to<Stored>(splat(static_cast<Math>(rule.instead)));
-  scales.scale = select(unusable, convert<Math>(Stored::widen(instead)), rounded);
+  scales.scale = keeps_zero ? rounded : select(unusable, convert<Math>(Stored::widen(instead)), rounded);
   scales.stored = narrow_to<Stored>(scales.scale);
   if (rule.symmetric) {
     scales.zero_point = splat(static_cast<Math>(rule.middle));
     return scales;
   }
-  const auto divisor = rule.in_float64 ? exact : rule.zero_point_first ? rounded : scales.scale;
+  const auto divisor = rule.exact_zero_point ? exact : rule.zero_point_first ? rounded : scales.scale;
   const auto least = splat(static_cast<Math>(rule.least)), most = splat(static_cast<Math>(rule.most));
   const auto quotient = in_dtype(low / divisor, rule.step);
-  const auto place =
-      rule.rounds_quotient ? least - round_half_even(quotient) : round_half_even(in_dtype(least - quotient, rule.step));
+  const auto exact_place = in_dtype(least - quotient, rule.step);
+  auto place = rule.rounds_quotient ? least - round_half_even(quotient) : round_half_even(exact_place);
+  if (rule.half_up) place = place + select_or_zero(equal(exact_place - place, splat(static_cast<Math>(0.5))), splat(Math{1}));
   scales.zero_point = select_or_zero(equal(place, place), max(min(place, most), least));
-  if (rule.in_float64) scales.zero_point = select(unusable, zero, scales.zero_point);
+  if (rule.exact_zero_point) scales.zero_point = select(unusable, zero, scales.zero_point);
   return scales;
 }
 
@@ -307,10 +313,16 @@ TERSOR_INLINE Lanes<Math> nearest_quotient(Lanes<Math> x, Lanes<Math> scale, Lan
   return nearest;
 }
 
+template <class Math>
+TERSOR_INLINE Lanes<Math> reciprocal_or_zero(Lanes<Math> scale) noexcept {
+  const auto zero = splat(Math{0}), reciprocal = splat(Math{1}) / scale;
+  return select(equal(scale, zero), zero, reciprocal);
+}
+
 template <class Math, class Random>
 TERSOR_INLINE U8 encode_by_rule(Lanes<Math> x, Lanes<Math> scale, Lanes<Math> zero_point, const Places<Math>& places,
                                 const CodeRule& rule, Random random) noexcept {
-  const auto quotient = rule.by_reciprocal ? x * (splat(Math{1}) / scale) : x / scale;
+  const auto quotient = rule.by_reciprocal ? x * reciprocal_or_zero(scale) : x / scale;
   const auto y = number(in_dtype(quotient, rule.step));
   if (!rule.zero_point_first) return places.store(places.clamp(rounded(y, rule.rounding, random) + (zero_point - places.flip)));
   const auto least = places.least + places.flip, most = places.most + places.flip;

@@ -19,7 +19,7 @@ enum class Rounding : std::uint8_t { kHalfEven, kHalfAway, kHalfUp, kTruncate, k
 struct CodeRule {
   int least, most, flip;
   Rounding rounding;
-  bool by_reciprocal;     // x * (1 / scale)
+  bool by_reciprocal;     // x * (1 / scale), where that is 0 for a scale of 0
   bool zero_point_first;  // clamped with the zero point, then rounded
   DType step;             // that each step is rounded to; float64: none
 };
@@ -30,13 +30,16 @@ struct ScaleRule {
   bool includes_zero;     // the range
   bool one_sided;         // a symmetric range is divided whole, and is half as wide where nothing is negative
   bool widens_nothing;    // a range of zeros alone becomes [-1, 1]
+  bool keeps_sign;        // of the greatest magnitude, the negative one of two alike; scales may be negative
   bool sides_apart;       // high / divisor - low / divisor
-  bool in_float64;        // until a scale is stored; where it is replaced, the zero point is 0
+  bool in_float64;        // until a scale is stored
+  bool exact_zero_point;  // made of the scale before it is stored; 0 where that is of no use
   bool zero_point_first;  // made of a scale before that is replaced; 0 where that is 0 / 0
   bool rounds_quotient;   // least - round(low / scale), where others round least - low / scale
+  bool half_up;           // how that is rounded, else half to even
   double divisor;
   double least_range;  // what is divided is at least this
-  double least_scale;  // a scale below this, or one that is 0 as it is stored, becomes `instead`
+  double least_scale;  // a scale below this, or one that is 0 as it is stored, becomes `instead`, unless that is 0 too
   double instead;
   int least, most, middle;  // codes that a zero point is clamped to, and the one of symmetric codes
   DType step;               // that each step is rounded to; float64: none

@@ -7,9 +7,13 @@ namespace tersor {
 namespace {
 
 constexpr Named<Convention> kConventions[] = {
-    {"tersor", Convention::kTersor}, {"compressed-tensors", Convention::kCompressedTensors},
-    {"onnx", Convention::kOnnx},     {"torch", Convention::kTorch},
-    {"gptq", Convention::kGptq},     {"awq", Convention::kAwq},
+    {"tersor", Convention::kTersor},
+    {"compressed-tensors", Convention::kCompressedTensors},
+    {"onnx", Convention::kOnnx},
+    {"torch", Convention::kTorch},
+    {"gptq", Convention::kGptq},
+    {"awq", Convention::kAwq},
+    {"matmulnbits", Convention::kMatMulNBits},
 };
 constexpr Named<cpu::Rounding> kRoundings[] = {
     {"half_even", cpu::Rounding::kHalfEven}, {"half_away", cpu::Rounding::kHalfAway},    {"half_up", cpu::Rounding::kHalfUp},
@@ -47,6 +51,9 @@ DType step_of(Convention convention, DType w) noexcept {
 }  // namespace
 
 Convention convention_of(std::string_view name) { return find_named(kConventions, name, "convention"); }
+cpu::Rounding rounding_of(Convention convention) noexcept {
+  return convention == Convention::kMatMulNBits ? cpu::Rounding::kHalfAway : cpu::Rounding::kHalfEven;
+}
 cpu::Rounding rounding_of(std::string_view name) { return find_named(kRoundings, name, "rounding"); }
 
 cpu::ScaleRule scale_rule(Convention convention, CodeFormat format, DType w, DType scale) noexcept {
@@ -70,7 +77,7 @@ cpu::ScaleRule scale_rule(Convention convention, CodeFormat format, DType w, DTy
       rule.zero_point_first = true;
       break;
     case Convention::kOnnx:
-      rule.in_float64 = true;
+      rule.in_float64 = rule.exact_zero_point = true;
       rule.least_scale = least_normal_of(scale);
       if (format.symmetric && format.is_signed && format.bits == 8) rule.divisor = most_of_half;
       break;
@@ -89,6 +96,12 @@ cpu::ScaleRule scale_rule(Convention convention, CodeFormat format, DType w, DTy
       rule.least_range = 1e-5;
       if (format.symmetric) rule.divisor = most_of_half;
       break;
+    case Convention::kMatMulNBits:
+      rule.keeps_sign = format.symmetric;
+      rule.half_up = rule.exact_zero_point = true;
+      rule.instead = 0;
+      if (format.symmetric) rule.divisor = -(1 << (format.bits - 1));
+      break;
   }
   return rule;
 }
@@ -98,8 +111,8 @@ cpu::CodeRule code_rule(Convention convention, CodeFormat format, cpu::Rounding 
           .most = most_code(format),
           .flip = flip_of(format),
           .rounding = rounding,
-          .by_reciprocal = convention == Convention::kTorch,
-          .zero_point_first = convention == Convention::kCompressedTensors,
+          .by_reciprocal = convention == Convention::kTorch || convention == Convention::kMatMulNBits,
+          .zero_point_first = convention == Convention::kCompressedTensors || convention == Convention::kMatMulNBits,
           .step = step_of(convention, w)};
 }
 

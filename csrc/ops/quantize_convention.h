@@ -10,10 +10,11 @@
 
 namespace tersor {
 
-enum class Convention : std::uint8_t { kTersor, kCompressedTensors, kOnnx, kTorch, kGptq, kAwq };
+enum class Convention : std::uint8_t { kTersor, kCompressedTensors, kOnnx, kTorch, kGptq, kAwq, kMatMulNBits };
 
 // ValueError, with the names that there are.
 Convention convention_of(std::string_view name);
+cpu::Rounding rounding_of(Convention convention) noexcept;  // its own
 cpu::Rounding rounding_of(std::string_view name);
 
 struct CodeFormat {

@@ -3,14 +3,19 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "core/check.h"
 #include "core/memory.h"
+#include "core/named.h"
 #include "ops/check_views.h"
 #include "ops/loop.h"
 #include "ops/quantize_codes.h"
 #include "ops/quantize_layout.h"
+#include "ops/quantize_percentile.h"
+#include "ops/quantize_search.h"
 
 namespace tersor {
 
@@ -18,6 +23,10 @@ namespace {
 
 constexpr std::int64_t kPartRows = 64;      // rows of a tile whose scales are known
 constexpr std::int64_t kLongStripe = 1024;  // columns of it
+constexpr int kMostShares = 1000;           // of a range that are tried
+
+constexpr Named<RangeMethod> kRangeMethods[] = {
+    {"whole", RangeMethod::kWhole}, {"percentile", RangeMethod::kPercentile}, {"mse", RangeMethod::kLeastError}};
 
 // --- what is asked of the arguments ---------------------------------------------------------------------------------------
 
@@ -44,6 +53,15 @@ void require_groups(GroupAxis groups, CodeFormat format) {
     throw ValueError("bits must lie in [" + std::to_string(kLeastBits) + ", " + std::to_string(kMostBits) + "], got " +
                      std::to_string(format.bits));
   if (groups.size < 1) throw ValueError("group_size must be at least 1, got " + std::to_string(groups.size));
+}
+
+void require_range_options(const RangeOptions& ranges) {
+  if (!(ranges.percentile > 0 && ranges.percentile <= 100))
+    throw ValueError("percentile must lie in (0, 100], got " + std::to_string(ranges.percentile));
+  if (!(ranges.grid.max_shrink >= 0 && ranges.grid.max_shrink < 1))
+    throw ValueError("max_shrink must lie in [0, 1), got " + std::to_string(ranges.grid.max_shrink));
+  if (ranges.grid.grid < 1 || ranges.grid.grid > kMostShares)
+    throw ValueError("grid must lie in [1, " + std::to_string(kMostShares) + "], got " + std::to_string(ranges.grid.grid));
 }
 
 // Where packed codes of a group begin and end within a byte, groups cannot be written apart.
@@ -103,6 +121,22 @@ GroupLayout layout_for(const View& full, const View& codes, const View& numbers,
   return codes.is_contiguous() && numbers.is_contiguous() && rows_end_in_bytes ? with_rows_merged(layout) : layout;
 }
 
+// One group, whose numbers are [outer][group][inner].
+View group_view(const View& w, GroupAxis groups, const GroupLayout& layout, std::int64_t number) noexcept {
+  if (groups.axis == kNoAxis) return w;
+  View entries = w;
+  const auto enter = [&](int axis, std::int64_t index) { entries.data += index * w.stride_bytes[axis]; };
+  std::int64_t inner = number % layout.inner, begin = number / layout.inner % layout.count * groups.size;
+  for (int axis = w.ndim - 1; axis > groups.axis; inner /= w.shape[axis--]) enter(axis, inner % w.shape[axis]);
+  std::int64_t outer = number / layout.inner / layout.count;
+  for (int axis = groups.axis - 1; axis >= 0; outer /= w.shape[axis--]) enter(axis, outer % w.shape[axis]);
+  enter(groups.axis, begin);
+  entries.ndim = 1;
+  entries.shape[0] = std::min(groups.size, w.shape[groups.axis] - begin);
+  entries.stride_bytes[0] = w.stride_bytes[groups.axis];
+  return entries;
+}
+
 // --- all of it -------------------------------------------------------------------------------------------------------------
 
 struct Quantizer {
@@ -113,6 +147,8 @@ struct Quantizer {
   StoredScales scales;
   cpu::ScaleRule rule;
   Encoder encoder;
+  std::optional<Percentile> percentile;
+  std::optional<RangeSearch> search;
 
   Quantizer(const View& w, GroupAxis groups, const CodeOptions& options, const View& scale, const View* zero_point, const View& q,
             Access access)
@@ -125,13 +161,22 @@ struct Quantizer {
         rule(scale_rule(options.convention, options.format, w.dtype, scale.dtype)),
         encoder(w, layout, options, q, grid_of(q, groups, layout)) {}
 
+  Quantizer(const Quantizer&) = delete;  // the search refers to scales and rule
+
+  void find_ranges_by(const View& w, const RangeOptions& ranges) {
+    if (ranges.method == RangeMethod::kPercentile) percentile = Percentile{ranges.percentile, rule.symmetric};
+    if (ranges.method == RangeMethod::kLeastError) search.emplace(w, layout, ranges.grid, ranges.importance, scales, rule);
+  }
+
   // Calls body(tile, rows of w, numbers of the tile's groups, scratch) for tiles of `rows_each` rows by `cols_each` columns at
   // most.
   template <class Walk, class Body>
   void for_each_part(std::int64_t rows_each, std::int64_t cols_each, std::int64_t groups_each, Walk walk, Body body) const {
     const std::int64_t number_bytes = GroupNumbers::bytes(groups_each, math_bytes);
     const std::int64_t rectangle_bytes = grid.scratch_bytes(rows_each, cols_each);
-    walk(number_bytes + rectangle_bytes + encoder.scratch_bytes(rows_each, cols_each), [&](const Tile& tile, std::byte* scratch) {
+    const std::int64_t work_bytes =
+        std::max(encoder.scratch_bytes(rows_each, cols_each), range_scratch_bytes(rows_each, cols_each, groups_each));
+    walk(number_bytes + rectangle_bytes + work_bytes, [&](const Tile& tile, std::byte* scratch) {
       const cpu::ConstRows from = grid.read(tile.row, tile.rows, tile.col, tile.cols, scratch + number_bytes);
       body(tile, from, GroupNumbers(scratch, groups_each, math_bytes), scratch + number_bytes + rectangle_bytes);
     });
@@ -150,12 +195,46 @@ struct Quantizer {
         [&](std::int64_t bytes, auto each) { for_each_stripe(layout, rows_each, stripe, item_bytes, bytes, each); }, body);
   }
 
-  void measure_rows(const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers) const {
+  void measure_row(const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers) const {
     cpu::quantize_groups_kernels().measure_groups[dtype](from.row<std::byte>(0), tile.cols, layout.size, numbers.lows,
                                                          numbers.highs);
   }
   void measure_columns(const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers) const {
     cpu::quantize_groups_kernels().measure_columns[dtype](from, {tile.rows, tile.cols}, numbers.lows, numbers.highs);
+  }
+
+  // What it takes to find the ranges of a tile's groups.
+  std::int64_t range_scratch_bytes(std::int64_t rows_each, std::int64_t cols_each, std::int64_t groups_each) const noexcept {
+    if (percentile) return padded(rows_each) * item_bytes;
+    if (!search) return 0;
+    const bool along = layout.along_rows;
+    return search->trial_bytes(groups_each) +
+           (along ? search->row_scratch_bytes(cols_each) : search->column_scratch_bytes(cols_each));
+  }
+
+  // Ranges of groups that lie within a tile whole.
+  void find_in_row(const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers, std::byte* scratch) const {
+    measure_row(tile, from, numbers);
+    if (percentile) cut_runs(from.row<std::byte>(0), tile.cols, layout.size, dtype, *percentile, numbers);
+    if (search)
+      try_ranges(tile, numbers, scratch, [&](const Trials& trials, std::byte* rest) { search->add_row(trials, tile, from, rest); });
+  }
+  void find_in_columns(const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers, std::byte* scratch) const {
+    reset(numbers, tile.cols, math_bytes);
+    measure_columns(tile, from, numbers);
+    if (percentile) cut_columns(from, {tile.rows, tile.cols}, dtype, *percentile, numbers, scratch);
+    if (search)
+      try_ranges(tile, numbers, scratch,
+                 [&](const Trials& trials, std::byte* rest) { search->add_columns(trials, tile, from, rest); });
+  }
+
+  // add(trials, scratch) adds the errors of the tile's groups.
+  template <class Add>
+  void try_ranges(const Tile& tile, const GroupNumbers& numbers, std::byte* scratch, Add add) const {
+    const Trials trials(scratch, search->ranges(), tile.scales, math_bytes);
+    search->prepare(trials, numbers, tile.first_scale, tile.scales);
+    add(trials, scratch + search->trial_bytes(tile.scales));
+    search->choose(trials, numbers, tile.scales);
   }
 };
 
@@ -166,42 +245,68 @@ void quantize_short_groups(const Quantizer& work) {
   };
   if (work.layout.along_rows)
     return work.for_each_row_part([&](const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers, std::byte* scratch) {
-      work.measure_rows(tile, from, numbers);
+      work.find_in_row(tile, from, numbers, scratch);
       encode(tile, from, numbers, scratch);
     });
   const std::int64_t rows = std::min(work.layout.size, work.layout.length);
   const std::int64_t stripe = std::max(kLeastStripe, kMostGroupBytes / (rows * work.item_bytes) / kLeastStripe * kLeastStripe);
   work.for_each_column_part(rows, std::min(stripe, work.layout.inner),
                             [&](const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers, std::byte* scratch) {
-                              reset(numbers, tile.cols, work.math_bytes);
-                              work.measure_columns(tile, from, numbers);
+                              work.find_in_columns(tile, from, numbers, scratch);
                               encode(tile, from, numbers, scratch);
                             });
 }
 
-// Two loops: the first finds the ranges, and there are few.
-void quantize_long_rows(const Quantizer& work) {
-  const GroupLayout& layout = work.layout;
-  const RowCut cut(layout, work.item_bytes);
-  const std::int64_t pieces = layout.outer * cut.per_row(layout), groups = layout.scale_count();
+// Groups that are cut in pieces, each a tile.
+void find_long_rows(const View& w, GroupAxis groups_along, const Quantizer& work, const GroupNumbers& numbers) {
+  const RowCut cut(work.layout, work.item_bytes);
+  const std::int64_t groups = work.layout.scale_count(), pieces = groups * cut.pieces;
   const Scratch of_pieces(static_cast<std::size_t>(GroupNumbers::bytes(pieces, work.math_bytes)));
-  const Scratch of_groups(static_cast<std::size_t>(GroupNumbers::bytes(groups, work.math_bytes)));
-  const GroupNumbers parts(of_pieces.data(), pieces, work.math_bytes), numbers(of_groups.data(), groups, work.math_bytes);
+  const GroupNumbers parts(of_pieces.data(), pieces, work.math_bytes);
   reset(parts, pieces, work.math_bytes);
   work.for_each_row_part([&](const Tile& tile, cpu::ConstRows from, const GroupNumbers&, std::byte*) {
-    work.measure_rows(tile, from, parts.from(tile.number, work.math_bytes));
+    work.measure_row(tile, from, parts.from(tile.number, work.math_bytes));
   });
   for (std::int64_t group = 0; group < groups; ++group) {
     const auto join = work.math_bytes == 8 ? join_as<double> : join_as<float>;
     join(parts, group * cut.pieces, cut.pieces, numbers, group);
+    if (work.percentile)
+      cut_group(group_view(w, groups_along, layout_of(w, groups_along), group), *work.percentile,
+                numbers.from(group, work.math_bytes));
   }
+}
+
+void try_long_rows(const Quantizer& work, const GroupNumbers& numbers) {
+  const RangeSearch& search = *work.search;
+  const RowCut cut(work.layout, work.item_bytes);
+  const std::int64_t groups = work.layout.scale_count(), pieces = groups * cut.pieces;
+  const Scratch of_trials(static_cast<std::size_t>(search.trial_bytes(groups)));
+  const Trials trials(of_trials.data(), search.ranges(), groups, work.math_bytes);
+  std::vector<double> errors(static_cast<std::size_t>(pieces * search.ranges()));
+  const auto of_piece = [&](std::int64_t piece) { return errors.data() + piece * search.ranges(); };
+  search.prepare(trials, numbers, 0, groups);
+  work.for_each_row_part([&](const Tile& tile, cpu::ConstRows from, const GroupNumbers&, std::byte* scratch) {
+    search.add_row(trials.from(tile.first_scale).with_errors_at(of_piece(tile.number)), tile, from, scratch);
+  });
+  for (std::int64_t piece = 0; piece < pieces; ++piece)
+    for (int range = 0; range < search.ranges(); ++range) trials.error(range, piece / cut.pieces) += of_piece(piece)[range];
+  search.choose(trials, numbers, groups);
+}
+
+// Ranges are found in loops of their own, and there are few.
+void quantize_long_rows(const View& w, GroupAxis groups_along, const Quantizer& work) {
+  const std::int64_t groups = work.layout.scale_count();
+  const Scratch of_groups(static_cast<std::size_t>(GroupNumbers::bytes(groups, work.math_bytes)));
+  const GroupNumbers numbers(of_groups.data(), groups, work.math_bytes);
+  find_long_rows(w, groups_along, work, numbers);
+  if (work.search) try_long_rows(work, numbers);
   work.scales.make(numbers, 0, groups, work.rule);
   work.for_each_row_part([&](const Tile& tile, cpu::ConstRows from, const GroupNumbers&, std::byte* scratch) {
     work.encoder.encode(tile, from, numbers.from(tile.first_scale, work.math_bytes), scratch, false);
   });
 }
 
-void quantize_long_columns(const Quantizer& work) {
+void quantize_long_columns(const View& w, GroupAxis groups_along, const Quantizer& work) {
   constexpr std::int64_t kMeasuredStripe = 256;
   const GroupLayout& layout = work.layout;
   const std::int64_t stripes = ceil_div(layout.inner, kMeasuredStripe), inner = stripes * kMeasuredStripe;
@@ -213,14 +318,27 @@ void quantize_long_columns(const Quantizer& work) {
     return numbers.from(tile.first_scale / layout.inner * inner + tile.col, work.math_bytes);
   };
   const std::int64_t rectangle_bytes = work.grid.scratch_bytes(kPartRows, kMeasuredStripe);
+  const std::int64_t search_bytes = work.search ? work.range_scratch_bytes(kPartRows, kMeasuredStripe, kMeasuredStripe) : 0;
   for_each_stripe(
-      layout, layout.size, kMeasuredStripe, work.item_bytes, rectangle_bytes, [&](const Tile& tile, std::byte* scratch) {
-        for (std::int64_t r = 0; r < tile.rows; r += kPartRows) {
-          Tile part = tile;
-          part.rows = std::min(kPartRows, tile.rows - r);
-          work.measure_columns(part, work.grid.read(tile.row + r, part.rows, tile.col, tile.cols, scratch), of_tile(tile));
-        }
-        work.scales.make(of_tile(tile), tile.first_scale, tile.cols, work.rule);
+      layout, layout.size, kMeasuredStripe, work.item_bytes, rectangle_bytes + search_bytes,
+      [&](const Tile& tile, std::byte* scratch) {
+        const auto for_each_part = [&](auto body) {
+          for (std::int64_t r = 0; r < tile.rows; r += kPartRows) {
+            Tile part = tile;
+            part.rows = std::min(kPartRows, tile.rows - r);
+            body(part, work.grid.read(tile.row + r, part.rows, tile.col, tile.cols, scratch + search_bytes));
+          }
+        };
+        const GroupNumbers found = of_tile(tile);
+        for_each_part([&](const Tile& part, cpu::ConstRows from) { work.measure_columns(part, from, found); });
+        for (std::int64_t col = 0; work.percentile && col < tile.cols; ++col)
+          cut_group(group_view(w, groups_along, layout, tile.first_scale + col), *work.percentile,
+                    found.from(col, work.math_bytes));
+        if (work.search)
+          work.try_ranges(tile, found, scratch, [&](const Trials& trials, std::byte* rest) {
+            for_each_part([&](const Tile& part, cpu::ConstRows from) { work.search->add_columns(trials, part, from, rest); });
+          });
+        work.scales.make(found, tile.first_scale, tile.cols, work.rule);
       });
   work.for_each_column_part(kPartRows, std::min(kLongStripe, layout.inner),
                             [&](const Tile& tile, cpu::ConstRows from, const GroupNumbers&, std::byte* scratch) {
@@ -250,23 +368,27 @@ void require_encodable(const char* op, const View& w, GroupAxis groups, const Co
 
 }  // namespace
 
-void quantize_groups(const View& w, GroupAxis groups, const CodeOptions& options, const View& q, const View& scale,
-                     const View* zero_point) {
+RangeMethod range_method_of(std::string_view name) { return find_named(kRangeMethods, name, "range_method"); }
+
+void quantize_groups(const View& w, GroupAxis groups, const RangeOptions& ranges, const CodeOptions& options, const View& q,
+                     const View& scale, const View* zero_point) {
+  require_range_options(ranges);
   require_encodable("quantize", w, groups, options, q, scale, zero_point);
   require_no_overlap(w, scale);
   if (zero_point) {
     require_no_overlap(w, *zero_point);
     require_no_overlap(scale, *zero_point);
   }
-  const Quantizer work(w, groups, options, scale, zero_point, q, Access::kWrite);
+  Quantizer work(w, groups, options, scale, zero_point, q, Access::kWrite);
+  work.find_ranges_by(w, ranges);
   if (w.size() == 0)
     make_scales_of_nothing(work, scale.size());
   else if (!has_long_groups(work.layout, work.item_bytes))
     quantize_short_groups(work);
   else if (work.layout.along_rows)
-    quantize_long_rows(work);
+    quantize_long_rows(w, groups, work);
   else
-    quantize_long_columns(work);
+    quantize_long_columns(w, groups, work);
   work.scales.write_back();
 }
 

@@ -5,7 +5,9 @@
 // entry, or `bits` bits each one after the other in whole bytes a row (uint8, packed). Where w has shape (..., n, ...) along the
 // axis, scale and zero point have ceil(n / size) there; 1 everywhere where all entries are one group.
 
+#include <algorithm>
 #include <cstdint>
+#include <string_view>
 
 #include "core/view.h"
 #include "ops/quantize_convention.h"
@@ -19,6 +21,29 @@ struct GroupAxis {
   std::int64_t size;  // of a group
 };
 
+// Shares of a range that are tried: 1 - i / grid of it, for i below max_shrink * grid.
+struct RangeGrid {
+  double max_shrink;
+  int grid;
+
+  int count() const noexcept { return std::max(static_cast<int>(max_shrink * grid), 1); }
+  double share(int i) const noexcept { return 1 - static_cast<double>(i) / grid; }
+};
+
+// How a group's range is found: that of all finite entries; what a percentage of the entries lies within; or the share of the whole
+// one that leaves the least sum of squared errors.
+enum class RangeMethod : std::uint8_t { kWhole, kPercentile, kLeastError };
+
+// ValueError, with the names that there are.
+RangeMethod range_method_of(std::string_view name);
+
+struct RangeOptions {
+  RangeMethod method;
+  double percentile;       // in (0, 100]
+  RangeGrid grid;          // of the shares that are tried
+  const View* importance;  // of each entry of the last axis, for errors; may be null
+};
+
 struct CodeOptions {
   Convention convention;
   CodeFormat format;
@@ -28,8 +53,8 @@ struct CodeOptions {
 };
 
 // Finds the scales, and the zero points where codes are not symmetric (zero_point is null where they are), then the codes.
-void quantize_groups(const View& w, GroupAxis groups, const CodeOptions& options, const View& q, const View& scale,
-                     const View* zero_point);
+void quantize_groups(const View& w, GroupAxis groups, const RangeOptions& ranges, const CodeOptions& options, const View& q,
+                     const View& scale, const View* zero_point);
 
 // Codes by scales and zero points that are given; without zero points codes are symmetric.
 void encode_groups(const View& w, GroupAxis groups, const CodeOptions& options, const View& scale, const View* zero_point,

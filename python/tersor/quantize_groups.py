@@ -13,9 +13,9 @@ from tersor._outputs import dtype_name, floating_dtype_name, framework_of, is_fl
 from tersor._quantized import Quantized
 
 # What each library does where the caller does not say; its formulas are in C++.
-_UNSIGNED_SYMMETRIC = ("gptq",)
+_UNSIGNED_SYMMETRIC = ("gptq", "matmulnbits")
 _SIGNED_ASYMMETRIC = ("compressed-tensors",)
-_SCALES_OF_THE_ARRAYS_DTYPE = ("compressed-tensors", "awq")
+_SCALES_OF_THE_ARRAYS_DTYPE = ("compressed-tensors", "awq", "matmulnbits")
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,14 @@ def quantize(
     symmetric: bool = True,
     signed: bool | None = None,
     convention: str = "tersor",
-    rounding: str = "half_even",
+    rounding: str | None = None,
     seed: int = 0,
     scale_dtype: Any = None,
+    scale_method: str | None = None,
+    percentile: float = 99.9,
+    max_shrink: float = 0.8,
+    grid: int = 100,
+    importance: Any = None,
     scale: Any = None,
     zero_point: Any = None,
     packed: bool = False,
@@ -111,16 +116,27 @@ def quantize(
         Whether zero lies in the middle; else each group has a zero point, the code of 0.
     signed : bool, optional
         int8 codes from ``-2**(bits - 1)``, or uint8 codes from 0. By default what the convention does: signed where
-        symmetric, unsigned where not; "gptq" always unsigned, "compressed-tensors" always signed.
-    convention : {"tersor", "compressed-tensors", "onnx", "torch", "gptq", "awq"}, default "tersor"
+        symmetric, unsigned where not; "gptq" and "matmulnbits" always unsigned, "compressed-tensors" always signed.
+    convention : {"tersor", "compressed-tensors", "onnx", "torch", "gptq", "awq", "matmulnbits"}, default "tersor"
         Whose formulas make the scales and codes; see Notes.
-    rounding : {"half_even", "half_away", "half_up", "truncate", "stochastic"}, default "half_even"
-        Ties to even, away from zero, or up; toward zero; or up with the probability of the fraction.
+    rounding : {"half_even", "half_away", "half_up", "truncate", "stochastic"}, optional
+        Ties to even, away from zero, or up; toward zero; or up with the probability of the fraction. By default what the
+        convention does: "half_away" for "matmulnbits", else "half_even".
     seed : int in [0, 2**64), default 0
         Of stochastic rounding: the same seed gives the same codes for any number of threads, on every machine.
     scale_dtype : name, NumPy dtype or torch dtype, optional
         float32, float16, bfloat16 or float64. By default float32 (float64 for float64); w's own for
-        "compressed-tensors" and "awq". Codes are made with the scales as they are stored.
+        "compressed-tensors", "awq" and "matmulnbits". Codes are made with the scales as they are stored.
+    scale_method : {"absmax", "minmax", "percentile", "mse"}, optional
+        The range that a group's scale is made of: of all its finite entries, "absmax" where codes are symmetric and "minmax"
+        where not, which is the default; what ``percentile`` of its entries lie within; or the share of the whole range
+        whose codes leave the least sum of squared errors.
+    percentile : float in (0, 100], default 99.9
+        Of "percentile".
+    max_shrink, grid : float in [0, 1), default 0.8, and int in [1, 1000], default 100
+        Of "mse": the shares that are tried are ``1 - i / grid`` for i below ``max_shrink * grid``.
+    importance : array of the last axis's length, optional
+        Of "mse": what the squared error of each column counts, finite and at least 0. float32 (float64 for float64).
     scale, zero_point : arrays, optional
         Given scales, of the shape that ``Quantized`` describes, and zero points; without zero points codes are
         symmetric. Then only codes are made.
@@ -158,6 +174,7 @@ def quantize(
     torch               absmax / (n / 2)          (high - low) / n   least - round(low / scale)               2**-23
     gptq                2 absmax / n              (high - low) / n   -round(low / scale)                      2/n
     awq                 absmax / (2**(bits-1)-1)  (high - low) / n   -round(low / scale)                      1e-5/n
+    matmulnbits         -greatest / 2**(bits-1)   (high - low) / n   round(least - low / scale)               0
     =================== ========================= ================== ======================================== =====
 
     The last column is the scale of a group of zeros. But for awq, low is at most 0 and high at least 0. A code is
@@ -165,7 +182,17 @@ def quantize(
     zero_point))``, and like awq rounds every step to w's dtype, as torch does; torch multiplies by ``1 / scale``. tersor
     leaves out the least symmetric code, so that they reach as far to either side; onnx does for 8 signed bits in its
     scale, which it computes in float64, with the zero point; gptq's symmetric scale is half of that where nothing in a
-    group is negative. ``tersor.reference`` has each rule in a few lines, with its source.
+    group is negative; matmulnbits keeps the sign of the entry of greatest magnitude, the negative one of two alike, and
+    rounds ``x * (1 / scale) + zero_point`` last, ties away from zero. ``tersor.reference`` has each rule in a few lines,
+    with its source.
+
+    "percentile" is exact, by nearest rank: of n entries ``ceil(percentile / 100 * n)`` have no greater magnitude than the
+    range of symmetric codes reaches; for others so many are not above it, and so many not below. NaN counts as the greatest.
+    "mse" compares numbers with the nearest that codes stand for, ``clamp(round(x * (1 / scale)) + zero_point)``, in float32
+    (float64 for float64), with scales as they are stored; sums of at most 4,096 entries (of 64 where groups do not run along
+    the innermost axis) join in float64, so they are the same for any number of threads. Of several shares with the least sum
+    the greatest is taken; where squares overflow, the whole range. The search is that of GPTQ's ``Quantizer``, whose norm is
+    2.4 where this is 2.
 
     A scale is at most the greatest number of its dtype. An infinity becomes the first or last code, NaN the zero point.
     Groups without entries have a scale where they are whole tensors, else there are none. A call interrupted by Ctrl-C
@@ -190,8 +217,12 @@ def quantize(
     scale_is_given = scale is not None
     if scale_is_given:
         symmetric = zero_point is None
+        if scale_method is not None:
+            raise ValueError(f"scale_method is {scale_method!r}, but scales are given; leave one of them out")
     elif zero_point is not None:
         raise ValueError("zero_point is given without scale; give both, or neither")
+    if importance is not None and scale_method != "mse":
+        raise ValueError('importance is of scale_method="mse" alone; leave it out')
     signed = is_signed(signed, symmetric, convention)
     q_shape = packed_codes_shape(groups.shape, bits, "w") if packed else groups.shape
     if out is None:
@@ -210,7 +241,8 @@ def quantize(
             raise ValueError(f"scale_dtype is {dtype_name(scale_dtype)}, but out's scale has {dtype_name(scale.dtype)}")
     at_once = not packed or groups.in_whole_bytes(bits)
     codes = q if at_once else codes_beside(q, groups.shape, signed)
-    options = (bits, symmetric, signed, convention, rounding, seed, packed and at_once, scale_is_given)
+    ranges = (range_method(scale_method, symmetric), percentile, max_shrink, grid, importance)
+    options = (*ranges, bits, symmetric, signed, convention, rounding, seed, packed and at_once, scale_is_given)
     _core.quantize_groups(w, groups.axis, groups.size, *options, scale, zero_point, codes)
     if not at_once:
         _core.pack_bits(codes, bits, False, "low_first", False, -1, q)
@@ -220,6 +252,17 @@ def quantize(
             scale, zero_point = framework.result(scale), None if symmetric else framework.result(zero_point)
     size = None if groups.whole else groups.size
     return Quantized(q, scale, zero_point, bits, groups.shape, groups.axis, size, signed, bool(packed))
+
+
+def range_method(scale_method: str | None, symmetric: bool) -> str:
+    """What _core calls it; "absmax" and "minmax" are the range of all entries of symmetric codes and of others."""
+    whole = "absmax" if symmetric else "minmax"
+    if scale_method in (None, whole):
+        return "whole"
+    if scale_method in ("percentile", "mse"):
+        return scale_method
+    kind = "symmetric" if symmetric else "asymmetric"
+    raise ValueError(f'scale_method of {kind} codes must be "{whole}", "percentile" or "mse", got {scale_method!r}')
 
 
 def is_signed(signed: bool | None, symmetric: bool, convention: str) -> bool:

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/cpu_level.h"
+#include "core/integers.h"
 #include "ops/bitmask.h"
 #include "ops/compress.h"
 #include "ops/compress_nm.h"
@@ -171,6 +172,7 @@ class Run {
       prune_by_criteria(dtype);
       quantize(dtype);
       quantize_by_rules(dtype);
+      quantize_by_search(dtype);
       softmax_at_temperatures(dtype);
       structured(dtype);
       information(dtype);
@@ -263,26 +265,39 @@ class Run {
 
   // Asymmetric along rows, symmetric along columns.
   void quantize_by_rules(DType dtype) {
-    const std::pair<const char*, Convention> conventions[] = {
-        {"tersor", Convention::kTersor}, {"compressed-tensors", Convention::kCompressedTensors},
-        {"onnx", Convention::kOnnx},     {"torch", Convention::kTorch},
-        {"gptq", Convention::kGptq},     {"awq", Convention::kAwq}};
+    const RangeOptions whole{RangeMethod::kWhole, 100, {0, 1}, nullptr};
     Matrix w = floats(dtype), out(dtype, rows_, cols_);
-    for (const auto& [name, convention] : conventions)
+    for (const char* name : {"tersor", "compressed-tensors", "onnx", "torch", "gptq", "awq", "matmulnbits"})
       for (const GroupAxis groups : {GroupAxis{1, 40}, GroupAxis{0, 7}}) {
         const bool symmetric = groups.axis == 0;
-        const CodeOptions options{
-            convention, {5, symmetric, false}, symmetric ? cpu::Rounding::kStochastic : cpu::Rounding::kHalfEven, 7, false};
+        const CodeOptions options{convention_of(name),
+                                  {5, symmetric, false},
+                                  symmetric ? cpu::Rounding::kStochastic : cpu::Rounding::kHalfEven,
+                                  7,
+                                  false};
         const std::int64_t along = ((symmetric ? rows_ : cols_) + groups.size - 1) / groups.size;
         Matrix q(DType::kUInt8, rows_, cols_), scale(dtype, symmetric ? along : rows_, symmetric ? cols_ : along);
         Matrix zero_point(DType::kUInt8, symmetric ? along : rows_, symmetric ? cols_ : along);
         const View zero_view = zero_point.view(), *const zeros = symmetric ? nullptr : &zero_view;
-        quantize_groups(w.view(), groups, options, q.view(), scale.view(), zeros);
+        quantize_groups(w.view(), groups, whole, options, q.view(), scale.view(), zeros);
         const std::string what = std::string("quantize ") + name + (symmetric ? " symmetric" : " asymmetric");
         keep(what.c_str(), dtype, q.hash());
         keep((what + " scale").c_str(), dtype, scale.hash());
         decode_groups(q.view(), groups, options.format, false, scale.view(), zeros, out.view());
         keep(("de" + what).c_str(), dtype, out.hash());
+      }
+  }
+
+  void quantize_by_search(DType dtype) {
+    Matrix w = floats(dtype), q(DType::kUInt8, rows_, cols_);
+    const CodeOptions options{Convention::kTersor, {3, false, false}, cpu::Rounding::kHalfEven, 0, false};
+    for (const GroupAxis groups : {GroupAxis{1, 40}, GroupAxis{0, 7}})
+      for (const auto& [name, method] : {std::pair{"percentile", RangeMethod::kPercentile}, {"mse", RangeMethod::kLeastError}}) {
+        const std::int64_t rows = groups.axis ? rows_ : ceil_div(rows_, 7), cols = groups.axis ? ceil_div(cols_, 40) : cols_;
+        Matrix scale(dtype, rows, cols), zero_point(DType::kUInt8, rows, cols);
+        const View zeros = zero_point.view();
+        quantize_groups(w.view(), groups, {method, 95, {0.5, 20}, nullptr}, options, q.view(), scale.view(), &zeros);
+        keep((std::string("quantize ") + name + (groups.axis ? " along" : " down")).c_str(), dtype, q.hash());
       }
   }
 

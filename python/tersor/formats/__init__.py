@@ -5,6 +5,7 @@
 ``pack-quantized-padded``  the same up to 0.12: differs at 3, 5, 6 and 7 bits, whose words are padded
 ``gptq``, ``gptq_v2``      AutoGPTQ and GPTQModel: 2, 3, 4 or 8 bits, transposed; zero points less 1, or as they are
 ``awq``                    AutoAWQ's GEMM layout: 4 bits, transposed, along the rows
+``matmulnbits``            onnxruntime's operator MatMulNBits: 2, 4 or 8 bits, in blocks of 16, 32, 64 and so on
 =========================  ========================================================================================
 
 A weight is a matrix [rows, cols], as torch's Linear has it. Its tensors are a dict with the names of the format, without
@@ -22,10 +23,13 @@ from tersor.formats._integer import integer_weight
 from tersor.formats.awq import AWQ
 from tersor.formats.compressed_tensors import PACK_QUANTIZED, PADDED_PACK_QUANTIZED
 from tersor.formats.gptq import GPTQ, GPTQ_V2
+from tersor.formats.onnxruntime import MATMULNBITS
 
 __all__ = ["codes", "decode", "detect", "encode", "names", "transcode"]
 
-_FORMATS: dict[str, Format] = {each.name: each for each in (PACK_QUANTIZED, PADDED_PACK_QUANTIZED, GPTQ, GPTQ_V2, AWQ)}
+_FORMATS: dict[str, Format] = {
+    each.name: each for each in (PACK_QUANTIZED, PADDED_PACK_QUANTIZED, GPTQ, GPTQ_V2, AWQ, MATMULNBITS)
+}
 
 
 def names() -> tuple[str, ...]:
@@ -39,7 +43,7 @@ def names() -> tuple[str, ...]:
     --------
     >>> from tersor import formats
     >>> formats.names()
-    ('pack-quantized', 'pack-quantized-padded', 'gptq', 'gptq_v2', 'awq')
+    ('pack-quantized', 'pack-quantized-padded', 'gptq', 'gptq_v2', 'awq', 'matmulnbits')
     """
     return tuple(_FORMATS)
 
@@ -68,7 +72,7 @@ def encode(
     symmetric : bool, optional
         Whether there are no zero points, which is the default.
     convention : str, optional
-        Of ``quantize``: by default the format's own, "compressed-tensors", "gptq" or "awq".
+        Of ``quantize``: by default the format's own, "compressed-tensors", "gptq", "awq" or "matmulnbits".
 
     Returns
     -------
@@ -84,7 +88,7 @@ def encode(
 
     Notes
     -----
-    The codes and scales are those of ``quantize``, with scales in w's dtype for compressed-tensors, else in float16. bits,
+    The codes and scales are those of ``quantize``, with scales in float16 for GPTQ and AWQ, else in w's dtype. bits,
     group_size, symmetric and convention say nothing about a ``Quantized``.
 
     Examples

@@ -67,13 +67,13 @@ class IntegerFormat:
 
     name: str
     convention: str  # of quantize
-    scale_dtype: str | None  # of scales that are made; None for the array's own
+    scale_dtypes: tuple[str, ...]  # of scales that are made: the array's own, or the first
     bits: tuple[int, ...]
 
     def quantize(self, w: Any, wanted: Wanted) -> IntegerWeight:
         """4 bits, in groups of 128, symmetric, unless something else is wanted."""
         group_size = 128 if wanted.group_size is None else wanted.group_size
-        whole_rows = group_size == -1
+        whole_rows, dtype = group_size == -1, dtype_name(getattr(w, "dtype", None))
         t = quantize(
             w,
             4 if wanted.bits is None else wanted.bits,
@@ -81,7 +81,7 @@ class IntegerFormat:
             group_size=1 if whole_rows else group_size,
             symmetric=wanted.symmetric is None or wanted.symmetric,
             convention=self.convention if wanted.convention is None else wanted.convention,
-            scale_dtype=self.scale_dtype,
+            scale_dtype=dtype if dtype in self.scale_dtypes else self.scale_dtypes[0],
         )
         return integer_weight(t)
 

@@ -31,7 +31,7 @@ class Awq(IntegerFormat):
 
     name = "awq"
     convention = "awq"
-    scale_dtype: str | None = "float16"
+    scale_dtypes: tuple[str, ...] = ("float16",)
     bits: tuple[int, ...] = (4,)
 
     def pack(self, weight: Weight) -> dict[str, Any]:

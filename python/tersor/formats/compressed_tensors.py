@@ -7,7 +7,7 @@ from typing import Any
 from tersor._arguments import word_count
 from tersor._quantized import Quantized
 from tersor.formats import _arrays as arrays
-from tersor.formats._format import Tensors, Weight, require_shape, take, take_scales
+from tersor.formats._format import FLOATS, Tensors, Weight, require_shape, take, take_scales
 from tersor.formats._integer import (
     IntegerFormat,
     IntegerWeight,
@@ -35,7 +35,7 @@ class PackQuantized(IntegerFormat):
     """
 
     convention = "compressed-tensors"
-    scale_dtype: str | None = None
+    scale_dtypes: tuple[str, ...] = FLOATS
     bits: tuple[int, ...] = _BITS
 
     def __init__(self, name: str, padded: bool) -> None:

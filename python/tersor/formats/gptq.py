@@ -37,7 +37,7 @@ class Gptq(IntegerFormat):
     """
 
     convention = "gptq"
-    scale_dtype: str | None = "float16"
+    scale_dtypes: tuple[str, ...] = ("float16",)
     bits: tuple[int, ...] = (2, 3, 4, 8)
 
     def __init__(self, name: str, less: int) -> None:

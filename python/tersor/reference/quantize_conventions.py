@@ -35,8 +35,10 @@ class Convention:
     w_dtype: np.dtype[Any]
     scale_dtype: np.dtype[Any]
 
-    signed_symmetric: ClassVar[bool] = True  # where the caller does not say
+    # Where the caller does not say.
+    signed_symmetric: ClassVar[bool] = True
     signed_asymmetric: ClassVar[bool] = False
+    rounding: ClassVar[str] = "half_even"
 
     @property
     def steps(self) -> int:
@@ -74,13 +76,13 @@ class Convention:
             return np.asarray(greatest_magnitude(low, high) / x(self.steps / 2))
         return np.asarray((high - low) / x(self.steps))
 
-    # A scale below this, or one that is 0 as it is stored, is of no use, and becomes the other.
+    # A scale below this, or one that is 0 as it is stored, is of no use, and becomes the other if there is one.
     @property
     def least_scale(self) -> float:
         return 0.0
 
     @property
-    def instead(self) -> float:
+    def instead(self) -> float | None:
         return 1.0
 
     def zero_points(self, low: Array, scale: Array, exact: Array, unusable: Array) -> Array:
@@ -212,6 +214,33 @@ class Awq(Convention):
         return self.clamp(round_(self.in_w_dtype(x / scale)) + zero_point)
 
 
+class MatMulNBits(Convention):
+    """``quantize_matmul_4bits`` and its like of onnxruntime 1.32, for operator MatMulNBits. A symmetric scale has the sign
+    that gives the greatest magnitude the least code; of two alike the negative number counts. Zeros have the scale 0."""
+
+    signed_symmetric = False
+    rounding = "half_away"
+
+    def scales(self, low: Array, high: Array) -> Array:
+        x = low.dtype.type
+        if self.symmetric:
+            return np.asarray(np.where(np.abs(high) > np.abs(low), high, low) / x(-(2 ** (self.bits - 1))))
+        return super().scales(low, high)
+
+    @property
+    def instead(self) -> float | None:
+        return None
+
+    def zero_points(self, low: Array, scale: Array, exact: Array, unusable: Array) -> Array:
+        place = self.least - low / np.where(exact == 0, 1, exact)
+        return np.where(exact == 0, 0, self.clamp(np.floor(place) + (place - np.floor(place) >= 0.5)))
+
+    def codes(self, x: Array, scale: Array, zero_point: Array, round_: Rounding) -> Array:
+        reciprocal = np.where(scale == 0, x.dtype.type(0), 1 / np.where(scale == 0, 1, scale))
+        steps = x * reciprocal
+        return round_(self.clamp(np.where(np.isnan(steps), 0, steps) + zero_point))  # 0 times infinity is 0
+
+
 CONVENTIONS: dict[str, type[Convention]] = {
     "tersor": Tersor,
     "compressed-tensors": CompressedTensors,
@@ -219,4 +248,5 @@ CONVENTIONS: dict[str, type[Convention]] = {
     "torch": Torch,
     "gptq": Gptq,
     "awq": Awq,
+    "matmulnbits": MatMulNBits,
 }

@@ -11,7 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from tersor.reference._arithmetic import Array, arithmetic_dtype
 from tersor.reference.prune import random_words
-from tersor.reference.quantize_conventions import CONVENTIONS
+from tersor.reference.quantize_conventions import CONVENTIONS, Convention
+from tersor.reference.quantize_search import least_error_shares, percentile_ranges, shares_of_range, squared_errors
 
 Codes = NDArray[np.int8] | NDArray[np.uint8]
 
@@ -114,40 +115,68 @@ def quantize(
     symmetric: bool = True,
     signed: bool | None = None,
     convention: str = "tersor",
-    rounding: str = "half_even",
+    rounding: str | None = None,
     seed: int = 0,
     scale_dtype: DTypeLike | None = None,
+    scale_method: str = "minmax",
+    percentile: float = 99.9,
+    max_shrink: float = 0.8,
+    grid: int = 100,
+    importance: Array | None = None,
     scale: Array | None = None,
     zero_point: Codes | None = None,
 ) -> tuple[Codes, Array, Codes | None]:
-    """Codes, and the scale and zero point of each group; these are given or come from the group's finite entries.
+    """Codes, and the scale and zero point of each group; these are given or come from the range of its finite entries: all
+    of it; for "percentile" what so many entries lie within; for "mse" the share that leaves the least error.
 
     A scale is at most the greatest number of its dtype and of that of arithmetic. Codes are made with scales as they are
     stored. An infinity becomes the least or the greatest code, a NaN the zero point.
     """
     groups = groups_of(w.shape, granularity, group_size, axis)
     rule_of = CONVENTIONS[convention]
+    if rounding is None:
+        rounding = rule_of.rounding
     if signed is None:
         signed = rule_of.signed_symmetric if symmetric else rule_of.signed_asymmetric
     x = w.astype(arithmetic_dtype(w.dtype))
     if scale_dtype is None:
-        scale_dtype = w.dtype if convention in ("compressed-tensors", "awq") else x.dtype
+        scale_dtype = w.dtype if convention in ("compressed-tensors", "awq", "matmulnbits") else x.dtype
     rule = rule_of(bits, symmetric, signed, w.dtype, np.dtype(scale_dtype))
     code_dtype = np.int8 if signed else np.uint8
     if scale is None:
-        low, high = rule.range(*groups.ranges(x))
-        exact = rule.scales(low, high)
-        most = min(greatest(rule.scale_dtype), greatest(x.dtype))
-        stored = np.minimum(exact, most).astype(rule.scale_dtype)
-        unusable = (stored == 0) | (exact < rule.least_scale)
-        scale = np.where(unusable, np.asarray(rule.instead).astype(rule.scale_dtype), stored)
+        low, high = groups.ranges(x)
+        where = (groups.scale_shape, groups.axis, groups.size)
+        if scale_method == "percentile":
+            low, high = percentile_ranges(x, *where, percentile, symmetric)
+        if scale_method == "mse":
+
+            def errors(share: float) -> Array:
+                scales, zero_points = scales_of(rule, low * x.dtype.type(share), high * x.dtype.type(share))
+                scale, zero_point = (groups.spread(part).astype(x.dtype) for part in (scales, zero_points))
+                return squared_errors(x, scale, zero_point, rule.least, rule.most, importance)
+
+            shares = least_error_shares(errors, *where, shares_of_range(max_shrink, grid)).astype(x.dtype)
+            low, high = low * shares, high * shares
+        scale, found = scales_of(rule, low, high)
         if not symmetric:
-            found = rule.zero_points(low, scale.astype(low.dtype), exact, unusable)
             zero_point = found.astype(code_dtype)
     zero = np.asarray(rule.middle) if zero_point is None else groups.spread(zero_point)
     zero = np.broadcast_to(zero, w.shape).astype(x.dtype)
-    codes = rule.codes(x, groups.spread(scale).astype(x.dtype), zero, lambda y: rounded(y, rounding, seed))
+    codes = rule.codes(x, groups.spread(scale).astype(x.dtype), zero, lambda y: rounded(y, str(rounding), seed))
     return np.where(np.isnan(x), zero, codes).astype(code_dtype), scale, zero_point
+
+
+def scales_of(rule: Convention, low: Array, high: Array) -> tuple[Array, Array]:
+    """Scales as they are stored, and zero points, of the ranges of groups."""
+    low, high = rule.range(low, high)
+    exact = rule.scales(low, high)
+    most = min(greatest(rule.scale_dtype), greatest(arithmetic_dtype(rule.w_dtype)))
+    stored = np.clip(exact, -most, most).astype(rule.scale_dtype)
+    unusable = (stored == 0) | (np.abs(exact) < rule.least_scale)
+    scale = stored if rule.instead is None else np.where(unusable, np.asarray(rule.instead).astype(rule.scale_dtype), stored)
+    if rule.symmetric:
+        return scale, np.full(scale.shape, rule.middle, low.dtype)
+    return scale, rule.zero_points(low, scale.astype(low.dtype), exact, unusable)
 
 
 def dequantize(

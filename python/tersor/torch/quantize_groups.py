@@ -21,15 +21,20 @@ _DEFAULTS: dict[str, Any] = {
     "group_size": 128,
     "signed": None,
     "convention": "tersor",
-    "rounding": "half_even",
+    "rounding": None,
     "seed": 0,
     "packed": False,
     "symmetric": True,
     "scale_dtype": None,
+    "scale_method": None,
+    "percentile": 99.9,
+    "max_shrink": 0.8,
+    "grid": 100,
+    "importance": None,
 }
 _OPTIONS = (
     "int bits=8, str granularity='row', int axis=-1, int group_size=128, bool? signed=None, str convention='tersor', "
-    "str rounding='half_even', int seed=0, bool packed=False"
+    "str? rounding=None, int seed=0, bool packed=False"
 )
 
 
@@ -82,7 +87,8 @@ def _fake_dequantize(q: Tensor, scale: Tensor, zero_point: Tensor | None, bits: 
 
 
 register(
-    f"quantize(Tensor w, {_OPTIONS}, bool symmetric=True, ScalarType? scale_dtype=None) -> "
+    f"quantize(Tensor w, {_OPTIONS}, bool symmetric=True, ScalarType? scale_dtype=None, str? scale_method=None, "
+    "float percentile=99.9, float max_shrink=0.8, int grid=100, Tensor? importance=None) -> "
     "(Tensor q, Tensor scale, Tensor zero_point)",
     _quantize,
     fake=_fake_quantize,

@@ -1,0 +1,100 @@
+"""quantize: which part of a group's range leaves the least error, and percentiles of a group.
+
+Sources: Frantar et al., "GPTQ" (2022), whose ``Quantizer.find_params`` tries shrunken ranges with ``maxshrink`` and
+``grid``; here the error is the sum of squares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from tersor.reference._arithmetic import Array
+
+LANES = 16
+ALONG = 4096  # entries of a run that lanes add up before the sum is kept in float64
+DOWN = 64  # likewise where groups lie side by side and each is a lane
+
+
+def shares_of_range(max_shrink: float, grid: int) -> list[float]:
+    """What ranges are multiplied by, the whole one first."""
+    return [1 - i / grid for i in range(max(int(max_shrink * grid), 1))]
+
+
+def squared_errors(x: Array, scale: Array, zero_point: Array, least: int, most: int, importance: Array | None) -> Array:
+    """What codes leave of each finite entry, squared; 0 for others. In the dtype of x, like scale and zero_point."""
+    largest = np.finfo(x.dtype).max
+    with np.errstate(divide="ignore", over="ignore"):
+        reciprocal = np.clip(x.dtype.type(1) / scale, -largest, largest)
+    steps = np.clip(np.rint(np.where(np.isfinite(x), x, 0) * reciprocal), least - zero_point, most - zero_point)
+    error = x - steps * scale
+    square = np.where(np.isfinite(x), error * error, x.dtype.type(0))
+    return square if importance is None else np.asarray(square * importance)
+
+
+def sum_along(squares: Array) -> float:
+    """Of a run: 16 lanes take turns; lane i meets lane i + 8, then i + 4, i + 2, i + 1."""
+    total = 0.0
+    for begin in range(0, len(squares), ALONG):
+        block = squares[begin : begin + ALONG]
+        lanes = np.pad(block, (0, -len(block) % LANES)).reshape(-1, LANES).cumsum(axis=0, dtype=block.dtype)[-1]
+        while len(lanes) > 1:
+            lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
+        total += float(lanes[0])
+    return total
+
+
+def sum_down(squares: Array) -> float:
+    """One entry after the other."""
+    blocks = (squares[begin : begin + DOWN] for begin in range(0, len(squares), DOWN))
+    return sum(float(block.cumsum(dtype=block.dtype)[-1]) for block in blocks)
+
+
+def runs_of(of_entries: Array, axis: int | None, size: int) -> Iterator[tuple[tuple[int, ...], Array]]:
+    """The place of each group among scales, and its entries."""
+    if axis is None:
+        yield (0,) * of_entries.ndim, of_entries.ravel()
+        return
+    moved = np.moveaxis(of_entries, axis, -1)
+    for outer in np.ndindex(moved.shape[:-1]):
+        for group in range(-(-moved.shape[-1] // size)):
+            place = list(outer)
+            place.insert(axis, group)
+            yield tuple(place), moved[outer][group * size : (group + 1) * size]
+
+
+def least_error_shares(
+    error_of_share: Callable[[float], Array], scale_shape: tuple[int, ...], axis: int | None, size: int, shares: list[float]
+) -> Array:
+    """Of each group, the share of its range with the least sum of squared errors; the greatest of several alike.
+    ``error_of_share`` gives the squared errors of all entries."""
+    best, least = np.ones(scale_shape), np.full(scale_shape, np.nan)
+    for share in shares:
+        squares = error_of_share(share)
+        # Where what comes after the axis has more than one entry, groups lie side by side.
+        is_run = axis is None or int(np.prod(squares.shape[axis + 1 :])) == 1
+        for place, run in runs_of(squares, axis, size):
+            error = sum_along(run) if is_run else sum_down(run)
+            if share == shares[0] or error < least[place]:
+                best[place], least[place] = share, error
+    return best
+
+
+def percentile_ranges(
+    x: Array, scale_shape: tuple[int, ...], axis: int | None, size: int, percentile: float, symmetric: bool
+) -> tuple[Array, Array]:
+    """Of each group what a percentage of its entries lies within, by nearest rank: of symmetric codes the magnitude that so
+    many do not exceed; else the number that so many do not exceed, and the one that so many are not below. NaN counts as the
+    greatest, and no range reaches beyond the finite entries."""
+    lows, highs = np.zeros(scale_shape, x.dtype), np.zeros(scale_shape, x.dtype)
+    for place, run in runs_of(x, axis, size):
+        finite, rank = run[np.isfinite(run)], max(int(np.ceil(percentile / 100 * len(run))), 1)
+        if not len(finite):
+            continue
+        ordered = np.sort(np.abs(run) if symmetric else run)
+        high = ordered[rank - 1]
+        low = -high if symmetric else ordered[len(run) - rank]
+        lows[place] = np.fmin(np.fmax(finite.min(), low), finite.max())
+        highs[place] = np.fmax(np.fmin(finite.max(), high), finite.min())
+    return lows, highs
