@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = (".py", ".pyi", ".cpp", ".h", ".cu", ".cuh", ".cmake")
 FAMILIES = ("prune", "select", "bitmask", "compress", "quantize", "pack", "softmax", "structured", "information", "matmul")
+# Families whose Python is a package, with kernels for some of its modules.
+PACKAGES = ("formats",)
 
 HARD_LIMIT = 800
 SOFT_LIMIT = 500
@@ -125,7 +127,7 @@ def test_family_has_its_stem_at_every_layer(family: str) -> None:
 def test_every_kernel_file_belongs_to_a_family() -> None:
     """A family with several has names that begin with it: prune, prune_nm. Random numbers are for several families."""
     stems = {path.stem for folder in ("csrc/cpu", "csrc/cuda") for path in sources(folder, (".cpp", ".cu"))}
-    assert {stem for stem in stems if stem.partition("_")[0] not in FAMILIES} - {
+    assert {stem for stem in stems if stem.partition("_")[0] not in FAMILIES + PACKAGES} - {
         "dispatch",
         "module",
         "backend",

@@ -3,6 +3,8 @@
 #include "core/cpu_level.h"
 #include "cpu/bitmask.h"
 #include "cpu/compress.h"
+#include "cpu/formats_gguf.h"
+#include "cpu/formats_gguf_k.h"
 #include "cpu/information.h"
 #include "cpu/matmul.h"
 #include "cpu/pack.h"
@@ -41,6 +43,10 @@ const PruneScoreKernels& prune_score_kernels() { return active<PruneScoreKernels
 const PruneNmKernels& prune_nm_kernels() { return active<PruneNmKernels>(TERSOR_LEVEL_TABLES(prune_nm_kernels)); }
 const BitmaskKernels& bitmask_kernels() { return active<BitmaskKernels>(TERSOR_LEVEL_TABLES(bitmask_kernels)); }
 const CompressKernels& compress_kernels() { return active<CompressKernels>(TERSOR_LEVEL_TABLES(compress_kernels)); }
+const FormatsGgufKernels& formats_gguf_kernels() { return active<FormatsGgufKernels>(TERSOR_LEVEL_TABLES(formats_gguf_kernels)); }
+const FormatsGgufKKernels& formats_gguf_k_kernels() {
+  return active<FormatsGgufKKernels>(TERSOR_LEVEL_TABLES(formats_gguf_k_kernels));
+}
 const QuantizeKernels& quantize_kernels() { return active<QuantizeKernels>(TERSOR_LEVEL_TABLES(quantize_kernels)); }
 const QuantizeGroupsKernels& quantize_groups_kernels() {
   return active<QuantizeGroupsKernels>(TERSOR_LEVEL_TABLES(quantize_groups_kernels));

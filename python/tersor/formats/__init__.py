@@ -6,6 +6,7 @@
 ``gptq``, ``gptq_v2``      AutoGPTQ and GPTQModel: 2, 3, 4 or 8 bits, transposed; zero points less 1, or as they are
 ``awq``                    AutoAWQ's GEMM layout: 4 bits, transposed, along the rows
 ``matmulnbits``            onnxruntime's operator MatMulNBits: 2, 4 or 8 bits, in blocks of 16, 32, 64 and so on
+``gguf-q4_0``, ...         ggml's blocks of 32: q4_0, q4_1, q5_0, q5_1, q8_0; its super-blocks: q4_k, q5_k, q6_k
 =========================  ========================================================================================
 
 A weight is a matrix [rows, cols], as torch's Linear has it. Its tensors are a dict with the names of the format, without
@@ -22,14 +23,14 @@ from tersor.formats._format import CannotRepresent, Format, Tensors, Wanted, Wei
 from tersor.formats._integer import integer_weight
 from tersor.formats.awq import AWQ
 from tersor.formats.compressed_tensors import PACK_QUANTIZED, PADDED_PACK_QUANTIZED
+from tersor.formats.gguf import GGUF
 from tersor.formats.gptq import GPTQ, GPTQ_V2
 from tersor.formats.onnxruntime import MATMULNBITS
 
 __all__ = ["codes", "decode", "detect", "encode", "names", "transcode"]
 
-_FORMATS: dict[str, Format] = {
-    each.name: each for each in (PACK_QUANTIZED, PADDED_PACK_QUANTIZED, GPTQ, GPTQ_V2, AWQ, MATMULNBITS)
-}
+_ALL: tuple[Format, ...] = (PACK_QUANTIZED, PADDED_PACK_QUANTIZED, GPTQ, GPTQ_V2, AWQ, MATMULNBITS, *GGUF)
+_FORMATS: dict[str, Format] = {each.name: each for each in _ALL}
 
 
 def names() -> tuple[str, ...]:
@@ -42,7 +43,7 @@ def names() -> tuple[str, ...]:
     Examples
     --------
     >>> from tersor import formats
-    >>> formats.names()
+    >>> formats.names()[:6]
     ('pack-quantized', 'pack-quantized-padded', 'gptq', 'gptq_v2', 'awq', 'matmulnbits')
     """
     return tuple(_FORMATS)
@@ -91,6 +92,11 @@ def encode(
     The codes and scales are those of ``quantize``, with scales in float16 for GPTQ and AWQ, else in w's dtype. bits,
     group_size, symmetric and convention say nothing about a ``Quantized``.
 
+    The types of gguf fix all four. w, rounded to float32, is cut in blocks of 32 columns, for the k types of 256, and must
+    consist of whole ones. The bytes are those of ``gguf.quants.quantize`` 0.19.0, for the k types those of ggml's
+    ``quantize_row_*_ref`` without fused multiply-adds. A block of 32 that holds NaN has NaN for its scale, one with an
+    infinity an infinite scale; a block of 256 with either has NaN for its scale, and decodes to NaN.
+
     Examples
     --------
     >>> import numpy as np
@@ -124,7 +130,7 @@ def decode(
     bits, group_size : int, optional
         Where the shapes do not tell.
     dtype : name, NumPy dtype or torch dtype, optional
-        float32, float16, bfloat16 or float64; that of the scales by default.
+        float32, float16, bfloat16 or float64; that of the scales by default, for gguf float32.
     out : matrix of a floating dtype, optional
         Where the result goes; it may overlap no tensor. Its dtype decides, and ``dtype`` must not differ.
 
@@ -144,6 +150,8 @@ def decode(
     Notes
     -----
     ``(code - zero point) * scale`` as ``dequantize`` computes it; with ``g_idx`` the group of each column is what it says.
+    For gguf ``scale * code + minimum`` in float32, each step rounded, as ``gguf.quants.dequantize`` does; then rounded once
+    to ``dtype``. NaN is the canonical one.
 
     Examples
     --------
@@ -177,7 +185,7 @@ def codes(name: str, tensors: Tensors, *, bits: int | None = None, group_size: i
     Raises
     ------
     ValueError
-        As for ``decode``; groups are no runs of columns, which a ``Quantized`` cannot say.
+        As for ``decode``; groups are no runs of columns, or have minima for zero points, which a ``Quantized`` cannot say.
     TypeError
         A tensor is no array that tersor reads.
 
@@ -234,6 +242,10 @@ def transcode(
     -----
     Codes, zero points and scales move as they are; nothing is turned into numbers, unless ``requantize`` has to.
 
+    Of the types of gguf, q4_0, q5_0 and q8_0 are codes about zero in groups of 32 columns, with float16 scales that may be
+    negative. They move to formats of as many bits. To them moves what has groups of a multiple of 32 columns, scales that
+    are float16 numbers, and codes no farther from their zero points than the type has room for.
+
     Examples
     --------
     >>> import numpy as np
@@ -268,8 +280,8 @@ def detect(tensors: Tensors) -> str:
     Raises
     ------
     ValueError
-        They are of no format, or do not tell of which: asymmetric zero points of GPTQ are the same in both versions, and
-        words of 3, 5, 6 and 7 bits may be padded or not.
+        They are of no format, or do not tell of which: asymmetric zero points of GPTQ are the same in both versions,
+        words of 3, 5, 6 and 7 bits may be padded or not, and a row of bytes may be blocks of several types of gguf.
 
     Notes
     -----

@@ -62,6 +62,18 @@ def bytes_of(words: Any) -> Any:
     return contiguous(words).view((torch_of(words) or np).uint8)
 
 
+def viewed(array: Any, dtype: str) -> Any:
+    """The same memory as another dtype, of an array in C order."""
+    torch = torch_of(array)
+    return array.view(numpy_dtype(dtype) if torch is None else getattr(torch, dtype))
+
+
+def repeated(array: Any, times: int, count: int) -> Any:
+    """Each column of a matrix so many times, and of these the first ``count``."""
+    repeat = array.repeat_interleave(times, 1) if torch_of(array) else np.repeat(array, times, axis=1)
+    return repeat[:, :count]
+
+
 def columns(array: Any, places: Any) -> Any:
     """Those columns of a matrix, as a new one."""
     return contiguous(array[:, cast(places, "int64")])

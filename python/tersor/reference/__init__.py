@@ -18,6 +18,7 @@ from tersor.reference.compress import (
     decompress_nm,
     stored_columns,
 )
+from tersor.reference.formats_gguf import decode_gguf, encode_gguf
 from tersor.reference.information import (
     bin_edges,
     bins_of,
@@ -67,6 +68,7 @@ __all__ = [
     "compress_nm",
     "count_mask",
     "count_nonzero",
+    "decode_gguf",
     "decompress_24",
     "decompress_bitmask",
     "decompress_nm",
@@ -74,6 +76,7 @@ __all__ = [
     "dequantize_int8",
     "distribution_entropy",
     "divergence",
+    "encode_gguf",
     "entropy",
     "histogram",
     "histogram2d",
