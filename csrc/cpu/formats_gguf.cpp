@@ -49,16 +49,41 @@ void mark_nan(const float* x, std::int64_t blocks, Ranges& ranges) noexcept {
       if (x[b * kBlock + i] != x[b * kBlock + i]) ranges.low[b] = ranges.high[b] = __builtin_nanf("");
 }
 
+using Quad = Lanes<float, 4>;
+
+// Of 16 numbers four that stand for them.
+template <class Choose>
+TERSOR_INLINE Quad quad_of(F32 x, Choose choose) noexcept {
+  const auto half = choose(half_from<0>(x), half_from<8>(x));
+  return choose(half_from<0>(half), half_from<4>(half));
+}
+// And of four quads the number of each: neighbours meet, twice.
+template <class Choose>
+TERSOR_INLINE Quad one_of_each(const Quad (&quads)[4], Choose choose) noexcept {
+  const auto meet = [=](Quad p, Quad q) TERSOR_LAMBDA {
+    return choose(Quad{{__builtin_shufflevector(p.reg[0], q.reg[0], 0, 2, 4, 6)}},
+                  Quad{{__builtin_shufflevector(p.reg[0], q.reg[0], 1, 3, 5, 7)}});
+  };
+  return meet(meet(quads[0], quads[1]), meet(quads[2], quads[3]));
+}
+
 // The greater of two numbers is no less than the lesser, unless one is NaN: each of the two is passed on by max or by min.
 TERSOR_INLINE Ranges measure(const float* x, std::int64_t blocks) noexcept {
+  const auto greatest = [](auto p, auto q) TERSOR_LAMBDA { return max(p, q); };
+  const auto least = [](auto p, auto q) TERSOR_LAMBDA { return min(p, q); };
   Ranges ranges;
   I32 ordered = splat<std::int32_t>(-1);
-  for (std::int64_t b = 0; b < blocks; ++b) {
-    const F32 first = load(x + b * kBlock), second = load(x + b * kBlock + kLanes);
-    const F32 high = max(first, second), low = min(second, first);
-    ordered = ordered & greater_equal(high, low);
-    ranges.high[b] = reduce_max(high);
-    ranges.low[b] = reduce(low, [](auto p, auto q) TERSOR_LAMBDA { return min(p, q); });
+  for (std::int64_t b = 0; b < blocks; b += 4) {
+    Quad highs[4], lows[4];
+    for (int k = 0; k < 4; ++k) {
+      const float* block = x + (b + k < blocks ? b + k : b) * kBlock;
+      const F32 first = load(block), second = load(block + kLanes), high = max(first, second), low = min(second, first);
+      ordered = ordered & greater_equal(high, low);
+      highs[k] = quad_of(high, greatest);
+      lows[k] = quad_of(low, least);
+    }
+    store(ranges.high + b, one_of_each(highs, greatest));
+    store(ranges.low + b, one_of_each(lows, least));
   }
   if (!all_of(ordered)) mark_nan(x, blocks, ranges);
   ranges.finite = are_finite(load(ranges.low)) & are_finite(load(ranges.high));
@@ -134,7 +159,7 @@ TERSOR_INLINE I32 code_of(F32 x, F32 inverse, F32 minimum) noexcept {
     place = (x - minimum) * inverse + splat(0.5f);
   else
     place = x * inverse + splat(Type::kMiddle + 0.5f);
-  return cut(min(kPlain ? place : if_finite(place), splat(Type::kMost + 0.5f)));
+  return min(cut(kPlain ? place : if_finite(place)), splat(static_cast<std::int32_t>(Type::kMost)));
 }
 
 // Half away from zero: what is added is one step less than a half, and a sum that reaches the next integer rounds up to it.
@@ -192,6 +217,7 @@ void encode(const std::byte* numbers, std::int64_t blocks, std::byte* to, Store)
   alignas(64) float room[kTile * kBlock];
   for (std::int64_t b = 0; b < blocks; b += kTile) {
     const std::int64_t count = blocks - b < kTile ? blocks - b : kTile;
+    for (std::int64_t i = 0; i < count * kBlock; i += kLanes) prefetch_ahead(from + b * kBlock + i);
     encode_tile<Type>(as_float32<Storage>(from + b * kBlock, count * kBlock, room), count, place + b * Type::kBytes);
   }
 }

@@ -33,12 +33,20 @@ struct Q6_K {
   static constexpr int kUpperBits = 128, kShares = 192, kScale = 208, kBytes = 210;
 };
 
+// By integers: a vector made of one half in memory would wait for that to be written. A multiplication by a power of two moves the
+// exponent, of subnormal halves too.
 TERSOR_INLINE float number_of_half(const std::uint8_t* from) noexcept {
-  alignas(64) std::uint16_t half[kLanes] = {};
-  std::memcpy(half, from, 2);
-  alignas(64) float number[kLanes];
-  store(number, from_half(load(half)));
-  return number[0];
+  std::uint16_t half;
+  std::memcpy(&half, from, sizeof half);
+  std::uint32_t bits = (half & 0x7fffu) << 13;
+  float number;
+  std::memcpy(&number, &bits, sizeof bits);
+  number *= 0x1p112f;
+  std::memcpy(&bits, &number, sizeof bits);
+  if ((half & 0x7c00) == 0x7c00) bits = 0x7f800000u | (half & 0x3ffu) << 13;
+  bits |= (half & 0x8000u) << 16;
+  std::memcpy(&number, &bits, sizeof bits);
+  return number;
 }
 TERSOR_INLINE std::uint16_t half_of(float number) noexcept {
   alignas(64) std::uint16_t half[kLanes];
@@ -376,14 +384,13 @@ void encode(const std::byte* numbers, std::int64_t blocks, std::byte* to, Store)
 
 // Of eight parts the scales, then the minima, as shares.
 TERSOR_INLINE F32 shares_at(const std::uint8_t* from) noexcept {
-  alignas(64) std::int8_t shares[kLanes];
-  for (int i = 0; i < 4; ++i) {
-    shares[i] = static_cast<std::int8_t>(from[i] & 63);
-    shares[i + 4] = static_cast<std::int8_t>((from[i + 8] & 15) | from[i] >> 6 << 4);
-    shares[i + 8] = static_cast<std::int8_t>(from[i + 4] & 63);
-    shares[i + 12] = static_cast<std::int8_t>(from[i + 8] >> 4 | from[i + 4] >> 6 << 4);
-  }
-  return numbers_of(load(shares));
+  std::uint32_t word[3];
+  std::memcpy(word, from, sizeof word);
+  const auto lower = [](std::uint32_t bytes) TERSOR_LAMBDA { return bytes & 0x3f3f3f3fu; };
+  const auto joined = [](std::uint32_t nibbles, std::uint32_t upper)
+                          TERSOR_LAMBDA { return (nibbles & 0x0f0f0f0fu) | (upper >> 2 & 0x30303030u); };
+  const Lanes<std::uint32_t, 4> shares{{{lower(word[0]), joined(word[2], word[0]), lower(word[1]), joined(word[2] >> 4, word[1])}}};
+  return numbers_of(bit_cast<std::int8_t>(shares));
 }
 
 template <class Type, class Out, bool kNumbers>
@@ -408,24 +415,25 @@ TERSOR_INLINE void decode_parts(const std::uint8_t* block, const float (&factor)
   }
 }
 
-template <class Out, bool kNumbers>
-TERSOR_INLINE void decode_six_bits(const std::uint8_t* block, const float (&factor)[kLanes], typename Out::Bits* to,
-                                   bool streams) noexcept {
-  for (int half = 0; half < 2; ++half)
-    for (int quarter = 0; quarter < 4; ++quarter) {
-      const auto numbers_at = [&](int i) TERSOR_LAMBDA {
-        const U8 lower = load(block + 64 * half + 32 * (quarter % 2) + i);
-        const U8 upper = load(block + Q6_K::kUpperBits + 32 * half + i);
-        const U8 low = quarter < 2 ? low_nibbles(lower) : high_nibbles(lower), three = splat<std::uint8_t>(3);
-        const U8 high = quarter == 0   ? upper & three
-                        : quarter == 1 ? shift_right<2>(upper) & three
-                        : quarter == 2 ? shift_right<4>(upper) & three
-                                       : shift_right<6>(upper);
-        const I8 code = bit_cast<std::int8_t>(low | shift_left<4>(high)) - splat<std::int8_t>(32);
-        return splat(factor[8 * half + 2 * quarter + i / kSmallPart]) * numbers_of(code);
-      };
-      put_numbers<Out, kNumbers>(to + 128 * half + 32 * quarter, numbers_at(0), numbers_at(kLanes), streams);
-    }
+// 16 codes of a quarter of 128, less the middle.
+template <int kQuarter>
+TERSOR_INLINE I8 six_bits_at(const std::uint8_t* lower, const std::uint8_t* upper) noexcept {
+  const U8 bytes = load(lower + 32 * (kQuarter % 2)), low = kQuarter < 2 ? low_nibbles(bytes) : high_nibbles(bytes);
+  const U8 high = shift_right<2 * kQuarter>(load(upper)) & splat<std::uint8_t>(3);
+  return bit_cast<std::int8_t>(low | shift_left<4>(high)) - splat<std::int8_t>(32);
+}
+
+template <class Out, bool kNumbers, int... kQuarter>
+TERSOR_INLINE void decode_six_bits(const std::uint8_t* block, const float (&factor)[kLanes], typename Out::Bits* to, bool streams,
+                                   std::integer_sequence<int, kQuarter...>) noexcept {
+  for (int half = 0; half < 2; ++half) {
+    const std::uint8_t *lower = block + 64 * half, *upper = block + Q6_K::kUpperBits + 32 * half;
+    const float* scale = factor + 8 * half;
+    (put_numbers<Out, kNumbers>(
+         to + 128 * half + 32 * kQuarter, splat(scale[2 * kQuarter]) * numbers_of(six_bits_at<kQuarter>(lower, upper)),
+         splat(scale[2 * kQuarter + 1]) * numbers_of(six_bits_at<kQuarter>(lower + kSmallPart, upper + kSmallPart)), streams),
+     ...);
+  }
 }
 
 template <class Type, class Out>
@@ -433,23 +441,24 @@ void decode(const std::byte* from, std::int64_t blocks, std::byte* numbers, Stor
   const auto* block = reinterpret_cast<const std::uint8_t*>(from);
   auto* to = reinterpret_cast<typename Out::Bits*>(numbers);
   const bool streams = streams_to(to, mode);
-  alignas(64) float factor[kLanes], scale[kLanes];
+  alignas(64) float factor[kLanes];
   for (std::int64_t b = 0; b < blocks; ++b, block += Type::kBytes, to += kSuperBlock) {
     const float of_block = number_of_half(block + Type::kScale);
     if constexpr (Type::kScale == 0) {
       const float minimum = number_of_half(block + 2);
-      for (int i = 0; i < kLanes; ++i) scale[i] = i < kParts ? of_block : minimum;
-      store(factor, load(scale) * shares_at(block + Type::kShares));
+      const F32 scales = concat(splat<float, kParts>(of_block), splat<float, kParts>(minimum));
+      store(factor, scales * shares_at(block + Type::kShares));
       if (is_finite(of_block) && is_finite(minimum))
         decode_parts<Type, Out, true>(block, factor, to, streams);
       else
         decode_parts<Type, Out, false>(block, factor, to, streams);
     } else {
       store(factor, splat(of_block) * numbers_of(load(reinterpret_cast<const std::int8_t*>(block) + Q6_K::kShares)));
+      constexpr auto kQuarters = std::make_integer_sequence<int, 4>();
       if (is_finite(of_block))
-        decode_six_bits<Out, true>(block, factor, to, streams);
+        decode_six_bits<Out, true>(block, factor, to, streams, kQuarters);
       else
-        decode_six_bits<Out, false>(block, factor, to, streams);
+        decode_six_bits<Out, false>(block, factor, to, streams, kQuarters);
     }
   }
   finish(mode);
