@@ -37,7 +37,18 @@ TERSOR_INLINE const float* as_float32(const typename Storage::Bits* from, std::i
   }
 }
 
-// 32 numbers from float32, to lines of the cache where they are streamed. Without the test for NaN where there is none.
+// To float32 or float64, without the test for NaN where there is none.
+template <class Out, bool kNumbers>
+TERSOR_INLINE auto narrow_wide(F32 x) noexcept {
+  if constexpr (!kNumbers)
+    return narrow_to<Out>(x);
+  else if constexpr (sizeof(typename Out::Math) == 8)
+    return Out::narrow_number(promote_f64(x));
+  else
+    return Out::narrow_number(x);
+}
+
+// 32 numbers from float32, to lines of the cache where they are streamed.
 template <class Out, bool kNumbers>
 TERSOR_INLINE void put_numbers(typename Out::Bits* to, F32 first, F32 second, bool streams) noexcept {
   const auto put = [=](auto* place, auto lanes) TERSOR_LAMBDA {
@@ -52,8 +63,8 @@ TERSOR_INLINE void put_numbers(typename Out::Bits* to, F32 first, F32 second, bo
     else
       put(to, concat(Out::narrow(first), Out::narrow(second)));
   } else {
-    put(to, narrow_to<Out>(first));
-    put(to + kLanes, narrow_to<Out>(second));
+    put(to, narrow_wide<Out, kNumbers>(first));
+    put(to + kLanes, narrow_wide<Out, kNumbers>(second));
   }
 }
 
@@ -65,6 +76,12 @@ TERSOR_INLINE bool streams_to(const T* to, Store mode) noexcept {
 
 // --- codes -----------------------------------------------------------------------------------------------------------
 
+// Bytes whose upper bits are 0, as pairs: of a shift of bytes GCC makes as many additions.
+template <int kBits>
+TERSOR_INLINE U8 move_up(U8 bytes) noexcept {
+  return bit_cast<std::uint8_t>(shift_left<kBits>(bit_cast<std::uint16_t>(bytes)));
+}
+
 // 16 bytes with codes below 16, of which those of `high` go to the high nibbles.
 TERSOR_INLINE U8 join_nibbles(I32 low, I32 high) noexcept {
   const I32 places = low + shift_left<4>(high) - splat<std::int32_t>(128);
@@ -72,7 +89,7 @@ TERSOR_INLINE U8 join_nibbles(I32 low, I32 high) noexcept {
 }
 TERSOR_INLINE U8 join_nibbles(U8 low, U8 high) noexcept {
   const U8 nibble = splat<std::uint8_t>(15);
-  return (low & nibble) | shift_left<4>(high & nibble);
+  return (low & nibble) | move_up<4>(high & nibble);
 }
 TERSOR_INLINE U8 low_nibbles(U8 bytes) noexcept { return bytes & splat<std::uint8_t>(15); }
 TERSOR_INLINE U8 high_nibbles(U8 bytes) noexcept { return shift_right<4>(bytes); }

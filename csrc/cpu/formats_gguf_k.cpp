@@ -305,7 +305,7 @@ TERSOR_INLINE void put_six_bits(const std::uint8_t* codes, std::uint8_t* lower, 
   for (int i = 0; i < 64; i += kLanes) store(lower + i, join_nibbles(load(codes + i), load(codes + 64 + i)));
   for (int i = 0; i < 32; i += kLanes) {
     const auto upper_of = [=](int quarter) TERSOR_LAMBDA { return shift_right<4>(load(codes + 32 * quarter + i)); };
-    store(upper + i, upper_of(0) | shift_left<2>(upper_of(1)) | shift_left<4>(upper_of(2)) | shift_left<6>(upper_of(3)));
+    store(upper + i, upper_of(0) | move_up<2>(upper_of(1)) | move_up<4>(upper_of(2)) | move_up<6>(upper_of(3)));
   }
 }
 
@@ -420,7 +420,7 @@ template <int kQuarter>
 TERSOR_INLINE I8 six_bits_at(const std::uint8_t* lower, const std::uint8_t* upper) noexcept {
   const U8 bytes = load(lower + 32 * (kQuarter % 2)), low = kQuarter < 2 ? low_nibbles(bytes) : high_nibbles(bytes);
   const U8 high = shift_right<2 * kQuarter>(load(upper)) & splat<std::uint8_t>(3);
-  return bit_cast<std::int8_t>(low | shift_left<4>(high)) - splat<std::int8_t>(32);
+  return bit_cast<std::int8_t>(low | move_up<4>(high)) - splat<std::int8_t>(32);
 }
 
 template <class Out, bool kNumbers, int... kQuarter>
