@@ -204,6 +204,9 @@ def test_nothing_to_store(kind: str) -> None:
         data = encode(kind, np.empty(shape, np.float32))
         assert data.shape == (shape[0], shape[1] // BLOCKS[kind].cols * BLOCKS[kind].nbytes)
         assert decode(kind, data).shape == shape
+        if kind in GRIDS:
+            t = formats.codes(f"gguf-{kind}", {"data": data})
+            assert t.shape == shape and encode(kind, t).shape == data.shape
 
 
 # --- codes, and from format to format ---------------------------------------------------------------------------------
@@ -324,6 +327,10 @@ DATA = np.zeros((3, 144), np.uint8)
         (
             lambda: tersor._core.encode_gguf(W, "q4_k", DATA[:, 1:]),
             r"data has shape \(3, 143\); for w it must have shape \(3, 144\)",
+        ),
+        (
+            lambda: formats.codes("gguf-q8_0", {"data": encode("q8_0", W * np.inf)}),
+            r"data holds NaN or an infinity for a scale",
         ),
         (lambda: tersor._core.encode_gguf(W, "q2_k", DATA), r"kind must be one of .*\"q6_k\", got \"q2_k\""),
     ],

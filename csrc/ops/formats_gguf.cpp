@@ -78,7 +78,7 @@ void require_bytes_for(const View& numbers, const View& data, const BlockType& t
 
 // Numbers of a tile. Of rows that lie dense, a few pages; of others, cache lines of both their rows and their columns.
 constexpr std::int64_t kDenseTile = 16384;
-constexpr std::int64_t kStridedRows = 64, kStridedCols = 256;
+constexpr std::int64_t kStridedRows = 128, kStridedCols = 256;
 
 // The matrix as one row.
 View one_row(const View& view) noexcept {

@@ -86,4 +86,5 @@ def are_equal(a: Any, b: Any) -> bool:
 
 def is_finite(array: Any) -> bool:
     """Whether there is no infinity and no NaN."""
-    return bool((array - array == 0).all())
+    with np.errstate(invalid="ignore"):
+        return bool((array - array == 0).all())

@@ -62,7 +62,9 @@ class GgufWeight:
         if not self.blocks.is_grid:
             raise CannotRepresent(f"{self.blocks.name} has minima, or scales that are products, and no zero points")
         runs = arrays.contiguous(self.data).reshape(-1, self.blocks.nbytes)
-        scale = arrays.viewed(arrays.contiguous(runs[:, :2]), "float16").reshape(self.rows, -1)
+        scale = arrays.viewed(arrays.contiguous(runs[:, :2]), "float16").reshape(self.rows, self.cols // 32)
+        if not arrays.is_finite(scale):
+            raise ValueError("data holds NaN or an infinity for a scale, as of numbers that are, which is no scale of codes")
         q = _codes_of(runs, self.blocks.bits).reshape(self.rows, self.cols)
         return IntegerWeight(Quantized(q, scale, None, self.blocks.bits, (self.rows, self.cols), 1, 32, signed=False))
 
@@ -152,7 +154,7 @@ class Gguf:
             raise CannotRepresent(
                 f"{self.name} has groups of 32 columns that follow each other, and these are no runs of columns"
             )
-        if weight.cols % 32 or size % 32:
+        if weight.cols % 32 or (weight.cols and size % 32):
             raise CannotRepresent(
                 f"{self.name} has a scale for each 32 columns; {weight.cols} columns in groups of {size} are no whole blocks"
             )
