@@ -14,7 +14,7 @@ from tersor import formats
 
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 # Those of codes with any scales and zero points.
-INTEGERS = ("pack-quantized", "pack-quantized-padded", "gptq", "gptq_v2", "awq")
+INTEGERS = ("pack-quantized", "pack-quantized-padded", "gptq", "gptq_v2", "awq", "matmulnbits")
 
 
 def weight(rows: int, cols: int, dtype: Any = np.float32, seed: int = 0) -> Array:
