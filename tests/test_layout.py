@@ -118,6 +118,7 @@ FAMILY_FILES = [
 ]
 
 
+# formats is a package in Python, and below that files of kinds of formats alone, whose names begin with its own.
 @pytest.mark.parametrize("family", FAMILIES)
 def test_family_has_its_stem_at_every_layer(family: str) -> None:
     missing = [pattern.format(family) for pattern in FAMILY_FILES if not (ROOT / pattern.format(family)).is_file()]

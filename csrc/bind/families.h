@@ -15,6 +15,7 @@ void bind_compress(py::module_& module);
 void bind_quantize(py::module_& module);
 void bind_quantize_groups(py::module_& module);
 void bind_pack(py::module_& module);
+void bind_formats_float(py::module_& module);
 void bind_formats_gguf(py::module_& module);
 void bind_select(py::module_& module);
 void bind_softmax(py::module_& module);

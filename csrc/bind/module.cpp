@@ -18,6 +18,7 @@ PYBIND11_MODULE(_core, module, pybind11::multiple_interpreters::not_supported())
   bind_quantize(module);
   bind_quantize_groups(module);
   bind_pack(module);
+  bind_formats_float(module);
   bind_formats_gguf(module);
   bind_select(module);
   bind_softmax(module);

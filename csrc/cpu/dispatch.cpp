@@ -3,6 +3,7 @@
 #include "core/cpu_level.h"
 #include "cpu/bitmask.h"
 #include "cpu/compress.h"
+#include "cpu/formats_float.h"
 #include "cpu/formats_gguf.h"
 #include "cpu/formats_gguf_k.h"
 #include "cpu/information.h"
@@ -55,6 +56,9 @@ const QuantizeSearchKernels& quantize_search_kernels() {
   return active<QuantizeSearchKernels>(TERSOR_LEVEL_TABLES(quantize_search_kernels));
 }
 const PackKernels& pack_kernels() { return active<PackKernels>(TERSOR_LEVEL_TABLES(pack_kernels)); }
+const FormatsFloatKernels& formats_float_kernels() {
+  return active<FormatsFloatKernels>(TERSOR_LEVEL_TABLES(formats_float_kernels));
+}
 const SelectKernels& select_kernels() { return active<SelectKernels>(TERSOR_LEVEL_TABLES(select_kernels)); }
 const SoftmaxKernels& softmax_kernels() { return active<SoftmaxKernels>(TERSOR_LEVEL_TABLES(softmax_kernels)); }
 const StructuredKernels& structured_kernels() { return active<StructuredKernels>(TERSOR_LEVEL_TABLES(structured_kernels)); }

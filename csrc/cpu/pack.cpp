@@ -2,6 +2,7 @@
 
 #include "cpu/pack.h"
 #include "cpu/map.h"
+#include "cpu/nibbles.h"
 
 namespace tersor::cpu::TERSOR_LEVEL {
 
@@ -9,21 +10,6 @@ namespace {
 
 // Bits 4 to 7 of q + 8 are set exactly where q lies outside [-8, 7].
 TERSOR_INLINE U8x64 biased(U8x64 q) noexcept { return q + splat<std::uint8_t, 64>(8); }
-
-// Two codes a 16-bit lane: the even column in its low byte.
-TERSOR_INLINE U8x32 join_nibbles(U8x64 q) noexcept {
-  const U16x32 pairs = bit_cast<std::uint16_t>(q);
-  const U16x32 even = pairs & splat<std::uint16_t, 32>(0x000f);
-  const U16x32 odd = shift_right<4>(pairs) & splat<std::uint16_t, 32>(0x00f0);
-  return demote_u8(even | odd);
-}
-
-// Sign extension of a nibble n: (n ^ 8) - 8. A sign of 0 extends none.
-TERSOR_INLINE U8x64 split_nibbles(U8x32 packed, U8x64 sign = splat<std::uint8_t, 64>(8)) noexcept {
-  const U16x32 wide = promote_u16(packed);
-  const U16x32 nibbles = (wide | shift_left<4>(wide)) & splat<std::uint16_t, 32>(0x0f0f);
-  return (bit_cast<std::uint8_t>(nibbles) ^ sign) - sign;
-}
 
 // Fewer than 64 columns, through a buffer that is 0 beyond them. Returns the biased codes.
 TERSOR_INLINE U8x64 pack_few(const std::uint8_t* from, std::uint8_t* to, std::int64_t count) noexcept {

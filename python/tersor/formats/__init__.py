@@ -7,6 +7,11 @@
 ``awq``                    AutoAWQ's GEMM layout: 4 bits, transposed, along the rows
 ``matmulnbits``            onnxruntime's operator MatMulNBits: 2, 4 or 8 bits, in blocks of 16, 32, 64 and so on
 ``gguf-q4_0``, ...         ggml's blocks of 32: q4_0, q4_1, q5_0, q5_1, q8_0; its super-blocks: q4_k, q5_k, q6_k
+``bitsandbytes-nf4``       bitsandbytes: 16 numbers of a table, a scale for each 64 entries. ``-nf4-nested`` has the scales
+                           in 8 bits; ``-fp4`` and ``-fp4-nested`` another table
+``nvfp4-pack-quantized``   compressed-tensors: float4_e2m1fn, a float8_e4m3fn scale for each 16 columns, one float32 for all
+``modelopt-nvfp4``         NVIDIA Model Optimizer's: the same, multiplied by the scale of all where the former divides
+``mxfp4-pack-quantized``   compressed-tensors: float4_e2m1fn, a power of two for each 32 columns
 =========================  ========================================================================================
 
 A weight is a matrix [rows, cols], as torch's Linear has it. Its tensors are a dict with the names of the format, without
@@ -22,15 +27,19 @@ from tersor._quantized import Quantized
 from tersor.formats._format import CannotRepresent, Format, Tensors, Wanted, Weight
 from tersor.formats._integer import integer_weight
 from tersor.formats.awq import AWQ
+from tersor.formats.bitsandbytes import BITSANDBYTES
 from tersor.formats.compressed_tensors import PACK_QUANTIZED, PADDED_PACK_QUANTIZED
 from tersor.formats.gguf import GGUF
 from tersor.formats.gptq import GPTQ, GPTQ_V2
+from tersor.formats.mxfp4 import MXFP4_PACK_QUANTIZED
+from tersor.formats.nvfp4 import MODELOPT_NVFP4, NVFP4_PACK_QUANTIZED
 from tersor.formats.onnxruntime import MATMULNBITS
 
 __all__ = ["codes", "decode", "detect", "encode", "names", "transcode"]
 
-_ALL: tuple[Format, ...] = (PACK_QUANTIZED, PADDED_PACK_QUANTIZED, GPTQ, GPTQ_V2, AWQ, MATMULNBITS, *GGUF)
-_FORMATS: dict[str, Format] = {each.name: each for each in _ALL}
+_INTEGER: tuple[Format, ...] = (PACK_QUANTIZED, PADDED_PACK_QUANTIZED, GPTQ, GPTQ_V2, AWQ, MATMULNBITS)
+_FLOAT: tuple[Format, ...] = (*BITSANDBYTES, NVFP4_PACK_QUANTIZED, MODELOPT_NVFP4, MXFP4_PACK_QUANTIZED)
+_FORMATS: dict[str, Format] = {each.name: each for each in (*_INTEGER, *GGUF, *_FLOAT)}
 
 
 def names() -> tuple[str, ...]:
@@ -45,6 +54,12 @@ def names() -> tuple[str, ...]:
     >>> from tersor import formats
     >>> formats.names()[:6]
     ('pack-quantized', 'pack-quantized-padded', 'gptq', 'gptq_v2', 'awq', 'matmulnbits')
+    >>> formats.names()[6:14]
+    ('gguf-q4_0', 'gguf-q4_1', 'gguf-q5_0', 'gguf-q5_1', 'gguf-q8_0', 'gguf-q4_k', 'gguf-q5_k', 'gguf-q6_k')
+    >>> formats.names()[14:18]
+    ('bitsandbytes-nf4', 'bitsandbytes-nf4-nested', 'bitsandbytes-fp4', 'bitsandbytes-fp4-nested')
+    >>> formats.names()[18:]
+    ('nvfp4-pack-quantized', 'modelopt-nvfp4', 'mxfp4-pack-quantized')
     """
     return tuple(_FORMATS)
 
@@ -69,11 +84,13 @@ def encode(
     bits : int, optional
         4 by default.
     group_size : int, optional
-        Columns with a scale of their own, 128 by default; -1 for whole rows.
+        Columns with a scale of their own, 128 by default; -1 for whole rows. Formats of numbers have 16 (nvfp4) or 32
+        (mxfp4); bitsandbytes' a power of two from 32 to 4096 entries, 64 by default.
     symmetric : bool, optional
         Whether there are no zero points, which is the default.
     convention : str, optional
-        Of ``quantize``: by default the format's own, "compressed-tensors", "gptq", "awq" or "matmulnbits".
+        Of ``quantize``: by default the format's own, "compressed-tensors", "gptq", "awq" or "matmulnbits". "ocp" for mxfp4:
+        scales by the OCP MX specification instead of compressed-tensors' rule.
 
     Returns
     -------
@@ -96,6 +113,13 @@ def encode(
     consist of whole ones. The bytes are those of ``gguf.quants.quantize`` 0.19.0, for the k types those of ggml's
     ``quantize_row_*_ref`` without fused multiply-adds. A block of 32 that holds NaN has NaN for its scale, one with an
     infinity an infinite scale; a block of 256 with either has NaN for its scale, and decodes to NaN.
+
+    The formats of numbers (bitsandbytes, nvfp4, mxfp4) give an entry the code whose number is nearest to w / scale, in
+    float32; float64 is rounded to it first. Of two as near, float4_e2m1fn takes the one with an even code, bitsandbytes the
+    lesser. A scale comes of the greatest finite magnitude of its run; an infinity becomes the greatest or the least number,
+    a NaN 0. Numbers below 0 that become 0 keep their sign in float4_e2m1fn, and -0.0 does not. Scales of zeros alone are an
+    absmax of 0, a float8 of 0.125 (compressed-tensors) or 1 (Model Optimizer), or 2**-127. Packages make NaN of a whole run
+    that holds a NaN or an infinity; of finite numbers they make the same codes and scales, but for the mean of nested ones.
 
     Examples
     --------
@@ -130,7 +154,8 @@ def decode(
     bits, group_size : int, optional
         Where the shapes do not tell.
     dtype : name, NumPy dtype or torch dtype, optional
-        float32, float16, bfloat16 or float64; that of the scales by default, for gguf float32.
+        float32, float16, bfloat16 or float64. By default that of the scales; of gguf float32, of nvfp4 and mxfp4 bfloat16,
+        of bitsandbytes what the tensors name.
     out : matrix of a floating dtype, optional
         Where the result goes; it may overlap no tensor. Its dtype decides, and ``dtype`` must not differ.
 
@@ -152,6 +177,9 @@ def decode(
     ``(code - zero point) * scale`` as ``dequantize`` computes it; with ``g_idx`` the group of each column is what it says.
     For gguf ``scale * code + minimum`` in float32, each step rounded, as ``gguf.quants.dequantize`` does; then rounded once
     to ``dtype``. NaN is the canonical one.
+
+    In formats of numbers, that of the code times the scale, in float32, rounded once; of a scale that is NaN come NaN. A
+    scale of all scales divides or multiplies these first, rounded to float32.
 
     Examples
     --------

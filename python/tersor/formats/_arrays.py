@@ -27,7 +27,7 @@ def full(like: Any, shape: tuple[int, ...], value: int, dtype: str) -> Any:
     return filled
 
 
-def filled_from(like: Any, values: list[int], dtype: str) -> Any:
+def filled_from(like: Any, values: list[int] | list[float], dtype: str) -> Any:
     """A vector of these numbers."""
     vector = empty(like, (len(values),), dtype)
     for i, value in enumerate(values):
@@ -37,9 +37,7 @@ def filled_from(like: Any, values: list[int], dtype: str) -> Any:
 
 def group_numbers(like: Any, cols: int, group_size: int) -> Any:
     """int32: of each column, that of its group."""
-    numbers = (np.arange(cols) // group_size).astype(np.int32)
-    torch = torch_of(like)
-    return numbers if torch is None else torch.from_numpy(numbers).to(like.device)
+    return beside(like, (np.arange(cols) // group_size).astype(np.int32))
 
 
 def cast(array: Any, dtype: str) -> Any:
@@ -72,6 +70,26 @@ def repeated(array: Any, times: int, count: int) -> Any:
     """Each column of a matrix so many times, and of these the first ``count``."""
     repeat = array.repeat_interleave(times, 1) if torch_of(array) else np.repeat(array, times, axis=1)
     return repeat[:, :count]
+
+
+def as_float8(codes: Any, dtype: str) -> Any:
+    """Bytes as a float8 dtype, in the same memory; NumPy's come from ml_dtypes."""
+    if torch := torch_of(codes):
+        return codes.view(getattr(torch, dtype))
+    import ml_dtypes
+
+    return codes.view(getattr(ml_dtypes, dtype))
+
+
+def in_numpy(array: Any) -> Any:
+    """The same memory as a NumPy array."""
+    return array.numpy() if torch_of(array) else array
+
+
+def beside(like: Any, array: Any) -> Any:
+    """A NumPy array as one of like's kind, on its device."""
+    torch = torch_of(like)
+    return array if torch is None else torch.from_numpy(array).to(like.device)
 
 
 def columns(array: Any, places: Any) -> Any:

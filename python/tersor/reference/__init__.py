@@ -18,6 +18,7 @@ from tersor.reference.compress import (
     decompress_nm,
     stored_columns,
 )
+from tersor.reference.formats_float import decode_float, encode_float, global_scale
 from tersor.reference.formats_gguf import decode_gguf, encode_gguf
 from tersor.reference.information import (
     bin_edges,
@@ -68,6 +69,7 @@ __all__ = [
     "compress_nm",
     "count_mask",
     "count_nonzero",
+    "decode_float",
     "decode_gguf",
     "decompress_24",
     "decompress_bitmask",
@@ -76,8 +78,10 @@ __all__ = [
     "dequantize_int8",
     "distribution_entropy",
     "divergence",
+    "encode_float",
     "encode_gguf",
     "entropy",
+    "global_scale",
     "histogram",
     "histogram2d",
     "invert_mask",

@@ -1,0 +1,314 @@
+// formats: 4-bit codes of numbers, and the float8 scales of their runs. The rules stand in python/tersor/reference/.
+
+#include "cpu/formats_float.h"
+#include "cpu/map.h"
+#include "cpu/nibbles.h"
+#include "cpu/storage.h"
+
+namespace tersor::cpu::TERSOR_LEVEL {
+
+namespace {
+
+template <class Storage>
+TERSOR_INLINE F32 as_float32(Lanes<typename Storage::Bits> bits) noexcept {
+  if constexpr (sizeof(typename Storage::Math) == 8)
+    return demote_f32(Storage::widen(bits));
+  else
+    return Storage::widen(bits);
+}
+
+template <class To, class From>
+TERSOR_INLINE auto bits_as(From value) noexcept {
+  To to;
+  static_assert(sizeof to == sizeof value);
+  std::memcpy(&to, &value, sizeof to);
+  return to;
+}
+
+// --- the greatest magnitudes --------------------------------------------------------------------------------------------
+
+// What is no number less than infinity in float32.
+template <class Storage>
+inline constexpr auto kEndlessBits = static_cast<SignedOf<typename Storage::Bits>>(
+    sizeof(typename Storage::Bits) == 8 ? 0x47effffff0000000 : Storage::kInfinityBits);
+
+template <bool kFiltered, class Storage>
+TERSOR_INLINE auto greatest_magnitude(const typename Storage::Bits* from, std::int64_t count) noexcept {
+  using Signed = SignedOf<typename Storage::Bits>;
+  const auto finite = [=](std::int64_t i, auto lanes) TERSOR_LAMBDA {
+    const auto bits = magnitude(load(from + i, lanes));
+    if constexpr (kFiltered)
+      return select_or_zero(less(bits, splat(kEndlessBits<Storage>)), bits);
+    else
+      return bits;
+  };
+  Lanes<Signed> greatest = splat(Signed{0});
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) greatest = max(greatest, finite(i, Full{}));
+  if (i < count) greatest = max(greatest, finite(i, Partial{static_cast<int>(count - i)}));
+  return reduce_max(greatest);
+}
+
+template <class Storage>
+void measure(const std::byte* w, std::int64_t count, std::int64_t run, std::byte* magnitudes) noexcept {
+  using Bits = typename Storage::Bits;
+  const auto* from = reinterpret_cast<const Bits*>(w);
+  auto* to = reinterpret_cast<SignedOf<Bits>*>(magnitudes);
+  for (std::int64_t begin = 0; begin < count; begin += run) {
+    const std::int64_t length = count - begin < run ? count - begin : run;
+    auto greatest = greatest_magnitude<false, Storage>(from + begin, length);
+    if (greatest >= kEndlessBits<Storage>) greatest = greatest_magnitude<true, Storage>(from + begin, length);
+    *to++ = greatest;
+  }
+}
+
+// --- scales -------------------------------------------------------------------------------------------------------------
+
+// Adding a power of two whose last digit is a step rounds to steps, half to even. 24 beside it makes the sum of its digits and its
+// exponent, in eighths, the code modulo 128.
+TERSOR_INLINE U32 e4m3_codes(F32 x) noexcept {  // nonnegative
+  x = min(x, splat(448.0f));
+  const auto least_normal = bits_as<std::int32_t>(0x1p-6f);
+  const I32 exponent = max(bit_cast<std::int32_t>(x) & splat(0x7f800000), splat(least_normal));
+  const F32 rounder = bit_cast<float>(exponent + splat((20 << 23) + 24));
+  const U32 sum = bit_cast<std::uint32_t>(x + rounder);
+  return (sum + shift_right<20>(sum)) & splat<std::uint32_t>(0x7f);
+}
+TERSOR_INLINE F32 e4m3_values(U32 codes) noexcept {
+  const U32 sized = codes & splat<std::uint32_t>(0x7f);
+  const F32 normal = bit_cast<float>(shift_left<20>(sized) + splat<std::uint32_t>(120 << 23));
+  const I32 places = bit_cast<std::int32_t>(sized);
+  const F32 subnormal = to_float(places) * splat(0x1p-9f);
+  const F32 size = select(less(places, splat(8)), subnormal, normal);
+  const F32 number = select(equal(places, splat(0x7f)), splat(__builtin_nanf("")), size);
+  return bit_cast<float>(bit_cast<std::uint32_t>(number) | shift_left<24>(codes & splat<std::uint32_t>(0x80)));
+}
+
+TERSOR_INLINE F32 e8m0_values(U32 codes) noexcept {
+  const I32 places = bit_cast<std::int32_t>(codes);
+  const F32 power = bit_cast<float>(shift_left<23>(codes));
+  const F32 least = select(equal(places, splat(0)), splat(0x1p-127f), power);
+  return select(equal(places, splat(255)), splat(__builtin_nanf("")), least);
+}
+
+TERSOR_INLINE U32 wide(U8 codes) noexcept {
+  return bit_cast<std::uint32_t>(promote<std::int32_t>(bit_cast<std::int8_t>(codes))) & splat<std::uint32_t>(0xff);
+}
+TERSOR_INLINE U8 narrow(U32 codes) noexcept {  // to int8's places and back
+  const I32 places = bit_cast<std::int32_t>(codes) - splat(128);
+  return bit_cast<std::uint8_t>(demote(places)) ^ splat<std::uint8_t>(128);
+}
+
+template <class Storage>
+TERSOR_INLINE F32 in_dtype_of(F32 x) noexcept {
+  if constexpr (sizeof(typename Storage::Bits) == 2)
+    return Storage::widen(Storage::narrow(x));
+  else
+    return x;
+}
+
+template <class Storage>
+TERSOR_INLINE U32 scale_codes(F32 greatest, ScaleFormat format, float global) noexcept {
+  const auto six = splat(6.0f), of_all = splat(global);
+  switch (format) {
+    case ScaleFormat::kE4m3Divisor: {
+      const U32 codes = e4m3_codes(in_dtype_of<Storage>(greatest / six) * of_all);
+      return select(equal(bit_cast<std::int32_t>(codes), splat(0)), splat<std::uint32_t>(0x20), codes);
+    }
+    case ScaleFormat::kE4m3Multiplier: {
+      const F32 share = greatest / (six * of_all);
+      return e4m3_codes(select(equal(share, splat(0.0f)), splat(1.0f), max(share, splat(0x1p-9f))));
+    }
+    default: break;
+  }
+  const std::uint32_t added = format == ScaleFormat::kE8m0Up ? 1u << 21 : 0;
+  const auto exponents = bit_cast<std::int32_t>(shift_right<23>(bit_cast<std::uint32_t>(greatest) + splat(added)));
+  I32 codes = max(exponents - splat(2), splat(0));
+  // compressed-tensors drops the digits of subnormal float16 numbers: 2**-14 is left, or 0, for which it takes a scale of 1.
+  if (Storage::kDType == DType::kFloat16 && format == ScaleFormat::kE8m0Up)
+    codes = select(less(greatest, splat(0x1.8p-15f)), splat(127), max(codes, splat(111)));
+  return bit_cast<std::uint32_t>(codes);
+}
+
+TERSOR_INLINE F32 scale_values(U32 codes, ScaleFormat format, float global) noexcept {
+  if (format == ScaleFormat::kE4m3Divisor) return e4m3_values(codes) / splat(global);
+  if (format == ScaleFormat::kE4m3Multiplier) return e4m3_values(codes) * splat(global);
+  return e8m0_values(codes);
+}
+
+template <class Storage>
+void make_scales(const std::byte* magnitudes, std::int64_t runs, ScaleFormat format, float global, std::byte* stored,
+                 float* scales) noexcept {
+  const auto* from = reinterpret_cast<const typename Storage::Bits*>(magnitudes);
+  const bool divides = format == ScaleFormat::kE4m3Divisor || format == ScaleFormat::kE4m3Multiplier;
+  const auto make = [&](std::int64_t i, auto lanes) TERSOR_LAMBDA {
+    const F32 greatest = as_float32<Storage>(load(from + i));
+    if (format == ScaleFormat::kFloat32) {
+      store(reinterpret_cast<float*>(stored) + i, greatest, lanes);
+      return store(scales + i, splat(1.0f) / max(greatest, splat(1e-38f)));
+    }
+    const U32 codes = scale_codes<Storage>(greatest, format, global);
+    store(reinterpret_cast<std::uint8_t*>(stored) + i, narrow(codes), lanes);
+    const F32 values = scale_values(codes, format, global);
+    store(scales + i, divides ? values : splat(1.0f) / values);  // of a power of two: exact
+  };
+  std::int64_t i = 0;
+  for (; i + kLanes <= runs; i += kLanes) make(i, Full{});
+  if (i < runs) make(i, Partial{static_cast<int>(runs - i)});
+}
+
+void load_scales(const std::byte* stored, std::int64_t runs, ScaleFormat format, float global, float* scales) noexcept {
+  const auto* from = reinterpret_cast<const std::uint8_t*>(stored);
+  const auto values = [=](std::int64_t i, auto lanes)
+                          TERSOR_LAMBDA { return scale_values(wide(load(from + i, lanes)), format, global); };
+  map_few(scales, 0, runs, values);
+}
+
+// --- codes --------------------------------------------------------------------------------------------------------------
+
+// As for float8: 6 beside the power of two makes the sum of digits and exponent, in halves, the code modulo 8.
+TERSOR_INLINE I32 e2m1_codes(F32 x, float vanishing) noexcept {
+  const F32 size = min(max(absolute(x), splat(0.0f)), splat(6.0f));  // 0 for NaN
+  const I32 exponent = max(bit_cast<std::int32_t>(size) & splat(0x7f800000), splat(bits_as<std::int32_t>(1.0f)));
+  const U32 sum = bit_cast<std::uint32_t>(size + bit_cast<float>(exponent + splat((22 << 23) + 6)));
+  const I32 codes = bit_cast<std::int32_t>((sum + shift_right<22>(sum)) & splat<std::uint32_t>(7));
+  return codes | (less(x, splat(-vanishing)) & splat(8));
+}
+
+TERSOR_INLINE I32 places_among(F32 x, const float (&bounds)[kTableCodes - 1]) noexcept {
+  x = select_or_zero(equal(x, x), x);
+  I32 places = splat(0);
+  for (const float bound : bounds) places = places - greater(x, splat(bound));
+  return places;
+}
+
+TERSOR_INLINE U8 codes_at(I32 places, const std::uint8_t (&codes)[kTableCodes]) noexcept {
+  const U8 index = bit_cast<std::uint8_t>(demote(places)), table = load(codes);
+  return {{__builtin_shuffle(table.reg[0], index.reg[0])}};
+}
+
+// encode(x, scale) gives 16 codes.
+template <class Storage, class EncodeLanes>
+TERSOR_INLINE void encode_runs(const typename Storage::Bits* from, std::int64_t count, int run_bits, const float* scales,
+                               bool even_is_high, std::uint8_t* packed, const std::byte* next, EncodeLanes encode) noexcept {
+  constexpr int kBytes = sizeof(typename Storage::Bits);
+  const auto part = [=](std::int64_t i, auto lanes)
+                        TERSOR_LAMBDA { return encode(as_float32<Storage>(load(from + i, lanes)), splat(scales[i >> run_bits])); };
+  const auto joined = [=](U8x64 codes) TERSOR_LAMBDA {
+    const U8x32 bytes = join_nibbles(codes);
+    return even_is_high ? swap_nibbles(bytes) : bytes;
+  };
+  std::int64_t i = 0;
+  for (; i + 64 <= count; i += 64) {
+    if (next)
+      for (int byte = 0; byte < 64 * kBytes; byte += 64) prefetch(next + i * kBytes + byte);
+    const auto first = concat(part(i, Full{}), part(i + 16, Full{})), second = concat(part(i + 32, Full{}), part(i + 48, Full{}));
+    store(packed + i / 2, joined(concat(first, second)));
+  }
+  if (i == count) return;
+  alignas(64) std::uint8_t codes[64] = {}, bytes[32];
+  for (std::int64_t k = i; k < count; k += kLanes)
+    if (k + kLanes <= count)
+      store(codes + (k - i), part(k, Full{}));
+    else
+      store(codes + (k - i), part(k, Partial{static_cast<int>(count - k)}));
+  store(bytes, joined(load<64>(codes)));
+  std::memcpy(packed + i / 2, bytes, static_cast<std::size_t>((count - i + 1) / 2));
+}
+
+template <class Storage>
+inline constexpr float kVanishing = Storage::kDType == DType::kFloat16    ? 0x1p-25f
+                                    : Storage::kDType == DType::kBFloat16 ? 0x1p-134f
+                                                                          : 0;
+
+template <class Storage>
+void encode(const std::byte* w, std::int64_t count, std::int64_t run, const float* scales, const FloatCodeRule& rule,
+            std::uint8_t* packed, const std::byte* next) noexcept {
+  const auto* from = reinterpret_cast<const typename Storage::Bits*>(w);
+  const int run_bits = __builtin_ctzll(static_cast<unsigned long long>(run));
+  const CodeTable& table = rule.table;
+  const float vanishing = rule.narrows ? kVanishing<Storage> : 0;
+  const auto runs = [=](auto lanes) TERSOR_LAMBDA {
+    encode_runs<Storage>(from, count, run_bits, scales, table.even_is_high, packed, next, lanes);
+  };
+  if (table.is_e2m1 && rule.divides)
+    runs([=](F32 x, F32 scale) TERSOR_LAMBDA { return bit_cast<std::uint8_t>(demote(e2m1_codes(x / scale, vanishing))); });
+  else if (table.is_e2m1)
+    runs([=](F32 x, F32 scale) TERSOR_LAMBDA { return bit_cast<std::uint8_t>(demote(e2m1_codes(x * scale, vanishing))); });
+  else if (rule.divides)
+    runs([&](F32 x, F32 scale) TERSOR_LAMBDA { return codes_at(places_among(x / scale, table.bounds), table.codes); });
+  else
+    runs([&](F32 x, F32 scale) TERSOR_LAMBDA { return codes_at(places_among(x * scale, table.bounds), table.codes); });
+}
+
+// --- numbers ------------------------------------------------------------------------------------------------------------
+
+// Codes of 16 entries to numbers.
+TERSOR_INLINE F32 numbers_of(U8 codes, const CodeTable& table) noexcept {
+  const U32 index = wide(codes);
+  return select(greater(bit_cast<std::int32_t>(index), splat(7)), lookup8(table.high, index), lookup8(table.low, index));
+}
+
+// 64 entries, past the caches where `out` is aligned for that.
+template <class Out>
+TERSOR_INLINE void store_64(typename Out::Bits* to, const F32 (&numbers)[4], bool streams) noexcept {
+  if constexpr (sizeof(typename Out::Bits) == 2) {
+    for (int k = 0; k < 4; k += 2) {
+      const auto line = concat(narrow_to<Out>(numbers[k]), narrow_to<Out>(numbers[k + 1]));
+      if (streams)
+        stream(to + kLanes * k, line);
+      else
+        store(to + kLanes * k, line);
+    }
+  } else {
+    for (int k = 0; k < 4; ++k) {
+      const auto line = narrow_to<Out>(numbers[k]);
+      if (streams)
+        stream(to + kLanes * k, line);
+      else
+        store(to + kLanes * k, line);
+    }
+  }
+}
+
+template <class Out>
+void decode(const std::uint8_t* packed, std::int64_t count, std::int64_t run, const float* scales, const CodeTable& table,
+            std::byte* out, Store mode) noexcept {
+  auto* const to = reinterpret_cast<typename Out::Bits*>(out);
+  const int run_bits = __builtin_ctzll(static_cast<unsigned long long>(run));
+  const bool streams = mode == Store::kStreaming && items_to_line(to) == 0;
+  const auto split = [&](const std::uint8_t* from) TERSOR_LAMBDA {
+    const U8x32 bytes = load<32>(from);
+    return split_nibbles(table.even_is_high ? swap_nibbles(bytes) : bytes, splat<std::uint8_t, 64>(0));
+  };
+  const auto product = [&](U8 codes, std::int64_t i)
+                           TERSOR_LAMBDA { return numbers_of(codes, table) * splat(scales[i >> run_bits]); };
+  std::int64_t i = 0;
+  for (; i + 64 <= count; i += 64) {
+    const U8x64 codes = split(packed + i / 2);
+    const auto first = half_from<0>(codes), second = half_from<32>(codes);
+    const F32 numbers[4] = {product(half_from<0>(first), i), product(half_from<16>(first), i + 16),
+                            product(half_from<0>(second), i + 32), product(half_from<16>(second), i + 48)};
+    store_64<Out>(to + i, numbers, streams);
+  }
+  if (i < count) {
+    alignas(64) std::uint8_t bytes[32] = {}, codes[64];
+    std::memcpy(bytes, packed + i / 2, static_cast<std::size_t>((count - i + 1) / 2));
+    store(codes, split(bytes));
+    for (; i < count; i += kLanes) {
+      const Partial rest{static_cast<int>(count - i < kLanes ? count - i : kLanes)};
+      store(to + i, narrow_to<Out>(product(load(codes + i % 64), i)), rest);
+    }
+  }
+  finish(mode);
+}
+
+}  // namespace
+
+constinit const FormatsFloatKernels formats_float_kernels{.measure = TERSOR_BY_FLOAT(measure),
+                                                          .make_scales = TERSOR_BY_FLOAT(make_scales),
+                                                          .encode = TERSOR_BY_FLOAT(encode),
+                                                          .load_scales = load_scales,
+                                                          .decode = TERSOR_BY_FLOAT(decode)};
+
+}  // namespace tersor::cpu::TERSOR_LEVEL

@@ -1,0 +1,235 @@
+#include "ops/formats_float.h"
+#include "cpu/formats_float.h"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <numeric>
+#include <string>
+#include <utility>
+
+#include "core/check.h"
+#include "core/integers.h"
+#include "core/memory.h"
+#include "core/named.h"
+#include "core/parallel.h"
+#include "ops/check_views.h"
+#include "ops/loop.h"
+#include "ops/quantize_codes.h"
+#include "ops/quantize_layout.h"
+
+namespace tersor {
+
+struct FloatFormat {
+  cpu::CodeTable table;
+  cpu::ScaleFormat scale;
+  bool narrows;  // as cpu::FloatCodeRule
+};
+
+namespace {
+
+// --- the formats ---------------------------------------------------------------------------------------------------------
+
+using Numbers = float[cpu::kTableCodes];
+
+constexpr Numbers kE2m1 = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6, -0.0f, -0.5f, -1, -1.5f, -2, -3, -4, -6};
+// bitsandbytes' normal map: Dettmers et al., "QLoRA" (2023).
+constexpr Numbers kNf4 = {-1,
+                          -0.6961928009986877f,
+                          -0.5250730514526367f,
+                          -0.39491748809814453f,
+                          -0.28444138169288635f,
+                          -0.18477343022823334f,
+                          -0.09105003625154495f,
+                          0,
+                          0.07958029955625534f,
+                          0.16093020141124725f,
+                          0.24611230194568634f,
+                          0.33791524171829224f,
+                          0.44070982933044434f,
+                          0.5626170039176941f,
+                          0.7229568362236023f,
+                          1};
+// And its minifloat.
+constexpr Numbers kFp4 = {0,     0.0625f / 12,  8.0f / 12,  1,  4.0f / 12,  0.5f,  2.0f / 12,  0.25f,
+                          -0.0f, -0.0625f / 12, -8.0f / 12, -1, -4.0f / 12, -0.5f, -2.0f / 12, -0.25f};
+
+constexpr cpu::CodeTable table_of(const Numbers& numbers, bool is_e2m1) {
+  cpu::CodeTable table{};
+  std::uint8_t order[cpu::kTableCodes] = {};
+  std::iota(order, order + cpu::kTableCodes, std::uint8_t{0});
+  for (int i = 1; i < cpu::kTableCodes; ++i)  // by insertion, which keeps the order of what is equal
+    for (int k = i; k > 0 && numbers[order[k]] < numbers[order[k - 1]]; --k) std::swap(order[k], order[k - 1]);
+  for (int i = 0; i < cpu::kTableCodes; ++i) {
+    (i < 8 ? table.low[i] : table.high[i - 8]) = numbers[i];
+    table.codes[i] = order[i];
+    if (i > 0) table.bounds[i - 1] = (numbers[order[i - 1]] + numbers[order[i]]) / 2;
+  }
+  table.is_e2m1 = is_e2m1;
+  table.even_is_high = !is_e2m1;
+  return table;
+}
+
+constexpr FloatFormat kFormats[] = {{table_of(kNf4, false), cpu::ScaleFormat::kFloat32, false},
+                                    {table_of(kFp4, false), cpu::ScaleFormat::kFloat32, false},
+                                    {table_of(kE2m1, true), cpu::ScaleFormat::kE8m0Up, true},
+                                    {table_of(kE2m1, true), cpu::ScaleFormat::kE8m0, false},
+                                    {table_of(kE2m1, true), cpu::ScaleFormat::kE4m3Divisor, false},
+                                    {table_of(kE2m1, true), cpu::ScaleFormat::kE4m3Multiplier, false}};
+constexpr Named<const FloatFormat*> kNames[] = {{"nf4", &kFormats[0]},   {"fp4", &kFormats[1]},
+                                                {"mxfp4", &kFormats[2]}, {"mxfp4-ocp", &kFormats[3]},
+                                                {"nvfp4", &kFormats[4]}, {"nvfp4-modelopt", &kFormats[5]}};
+
+bool has_float32_scales(const FloatFormat& format) noexcept { return format.scale == cpu::ScaleFormat::kFloat32; }
+
+// --- what is asked of the arguments ----------------------------------------------------------------------------------------
+
+constexpr std::int64_t kLeastRun = 16, kMostRun = 4096;
+
+void require_size(const View& view, std::int64_t size, const View& full) {
+  if (view.size() != size)
+    throw ValueError(std::string(view.name) + " has " + std::to_string(view.size()) + " items; for " + full.name + " of shape " +
+                     shape_text(full) + " it must have " + std::to_string(size));
+}
+
+void require_parts(const char* op, const View& full, const FloatFormat& format, std::int64_t run, const View& packed,
+                   const View& scale) {
+  require_floating(full);
+  if (run < kLeastRun || run > kMostRun || !std::has_single_bit(static_cast<std::uint64_t>(run)))
+    throw ValueError("group_size must be a power of two in [" + std::to_string(kLeastRun) + ", " + std::to_string(kMostRun) +
+                     "], got " + std::to_string(run));
+  require_dtype(packed, {DType::kUInt8});
+  require_dtype(scale, {has_float32_scales(format) ? DType::kFloat32 : DType::kUInt8});
+  for (const View* part : {&packed, &scale}) {
+    require_same_device(full, *part);
+    require_contiguous(*part);
+  }
+  require_size(packed, ceil_div(full.size(), 2), full);
+  require_size(scale, ceil_div(full.size(), run), full);
+  require_cpu(op, full);
+}
+
+GroupLayout runs_of(const View& full, std::int64_t run) noexcept {
+  return {1, full.size(), 1, run, ceil_div(full.size(), run), true};
+}
+
+// --- a tile --------------------------------------------------------------------------------------------------------------
+
+// What is read twice: a tile is measured, then encoded from L1.
+struct FloatEncoder {
+  const cpu::FormatsFloatKernels& kernels;
+  const FloatFormat& format;
+  GroupLayout layout;
+  Grid grid;
+  DType dtype;
+  float global;
+  const View &packed, &scale;
+
+  std::int64_t item_bytes() const noexcept { return item_size(dtype); }
+  std::int64_t scale_bytes() const noexcept { return item_size(scale.dtype); }
+
+  void encode(const Tile& tile, std::byte* scratch) const {
+    const RowCut cut(layout, item_bytes());
+    std::byte* const magnitudes = scratch + grid.scratch_bytes(1, cut.cols_each);
+    auto* const scales = reinterpret_cast<float*>(magnitudes + padded(cut.groups_each) * item_bytes());
+    const auto* const from = grid.read(0, 1, tile.col, tile.cols, scratch).row<std::byte>(0);
+    std::byte* const stored = scale.data + tile.first_scale * scale_bytes();
+    kernels.measure[dtype](from, tile.cols, layout.size, magnitudes);
+    kernels.make_scales[dtype](magnitudes, tile.scales, format.scale, global, stored, scales);
+    encode_runs(from, tile, stored, scales);
+  }
+
+  void encode_runs(const std::byte* from, const Tile& tile, std::byte* stored, float* scales) const {
+    auto* const to = reinterpret_cast<std::uint8_t*>(packed.data) + tile.col / 2;
+    const bool divides = format.scale == cpu::ScaleFormat::kE4m3Divisor || format.scale == cpu::ScaleFormat::kE4m3Multiplier;
+    const std::int64_t whole = has_float32_scales(format) ? tile.cols / layout.size * layout.size : tile.cols;
+    const std::byte* const next = grid.is_dense() ? from + tile.cols * item_bytes() : nullptr;
+    kernels.encode[dtype](from, whole, layout.size, scales, {format.table, divides, format.narrows}, to, next);
+    if (whole == tile.cols) return;
+    // bitsandbytes divides a last run that is shorter, and stores no 0 for it.
+    float& last = reinterpret_cast<float*>(stored)[tile.scales - 1];
+    last = std::max(last, 1e-38f);
+    kernels.encode[dtype](from + whole * item_bytes(), tile.cols - whole, layout.size, &last, {format.table, true, false},
+                          to + whole / 2, nullptr);
+  }
+};
+
+}  // namespace
+
+const FloatFormat& float_format_of(std::string_view name) { return *find_named(kNames, name, "format"); }
+
+float number_of(const FloatFormat& format, int code) noexcept {
+  return code < 8 ? format.table.low[code] : format.table.high[code - 8];
+}
+
+void encode_float(const View& w, const FloatFormat& format, std::int64_t run, float global, const View& packed, const View& scale) {
+  require_parts("encode", w, format, run, packed, scale);
+  require_no_overlap(w, packed);
+  require_no_overlap(w, scale);
+  require_no_overlap(packed, scale);
+  if (w.size() == 0) return;
+  const FloatEncoder encoder{cpu::formats_float_kernels(), format, runs_of(w, run), grid_of(w, 0), w.dtype, global, packed, scale};
+  const std::int64_t item_bytes = item_size(w.dtype);
+  const RowCut cut(encoder.layout, item_bytes);
+  const std::int64_t scratch_bytes = encoder.grid.scratch_bytes(1, cut.cols_each) +
+                                     padded(cut.groups_each) * (item_bytes + static_cast<std::int64_t>(sizeof(float)));
+  for_each_stretch(encoder.layout, item_bytes, scratch_bytes,
+                   [&](const Tile& tile, std::byte* scratch) { encoder.encode(tile, scratch); });
+}
+
+void decode_float(const View& packed, const View& scale, const FloatFormat& format, std::int64_t run, float global,
+                  const View& out) {
+  require_parts("decode", out, format, run, packed, scale);
+  require_no_overlap(packed, out);
+  require_no_overlap(scale, out);
+  if (out.size() == 0) return;
+  const auto& kernels = cpu::formats_float_kernels();
+  const GroupLayout layout = runs_of(out, run);
+  const Grid grid = grid_of(out, 0);
+  const RowCut cut(layout, item_size(out.dtype));
+  const Store store = grid.is_dense() ? store_for(packed, out) : Store::kCached;
+  const std::int64_t rectangle_bytes = grid.scratch_bytes(1, cut.cols_each);
+  const std::int64_t scratch_bytes = rectangle_bytes + padded(cut.groups_each) * static_cast<std::int64_t>(sizeof(float));
+  for_each_stretch(layout, item_size(out.dtype), scratch_bytes, [&](const Tile& tile, std::byte* scratch) {
+    const auto* const stored = scale.data + tile.first_scale * item_size(scale.dtype);
+    const auto* scales = reinterpret_cast<const float*>(stored);
+    if (!has_float32_scales(format)) {
+      auto* const loaded = reinterpret_cast<float*>(scratch + rectangle_bytes);
+      kernels.load_scales(stored, tile.scales, format.scale, global, loaded);
+      scales = loaded;
+    }
+    const Rectangle part{0, 1, tile.col, tile.cols};
+    const auto* const from = reinterpret_cast<const std::uint8_t*>(packed.data) + tile.col / 2;
+    kernels.decode[out.dtype](from, tile.cols, run, scales, format.table, grid.place(part, scratch).row<std::byte>(0), store);
+    grid.write(part, scratch);
+  });
+}
+
+float greatest_magnitude(const View& w) {
+  require_floating(w);
+  require_cpu("encode", w);
+  if (w.size() == 0) return 0;
+  constexpr std::int64_t kRun = 4096;
+  const auto& kernels = cpu::formats_float_kernels();
+  const GroupLayout layout = runs_of(w, kRun);
+  const Grid grid = grid_of(w, 0);
+  const std::int64_t item_bytes = item_size(w.dtype);
+  const RowCut cut(layout, item_bytes);
+  const std::int64_t rectangle_bytes = grid.scratch_bytes(1, cut.cols_each);
+  std::atomic<float> greatest{0};
+  for_each_stretch(
+      layout, item_bytes, rectangle_bytes + padded(cut.groups_each) * (item_bytes + 2 * static_cast<std::int64_t>(sizeof(float))),
+      [&](const Tile& tile, std::byte* scratch) {
+        std::byte* const magnitudes = scratch + rectangle_bytes;
+        auto* const numbers = reinterpret_cast<float*>(magnitudes + padded(cut.groups_each) * item_bytes);
+        kernels.measure[w.dtype](grid.read(0, 1, tile.col, tile.cols, scratch).row<std::byte>(0), tile.cols, kRun, magnitudes);
+        kernels.make_scales[w.dtype](magnitudes, tile.scales, cpu::ScaleFormat::kFloat32, 1, reinterpret_cast<std::byte*>(numbers),
+                                     numbers + padded(cut.groups_each));
+        const float found = *std::max_element(numbers, numbers + tile.scales);
+        for (float known = greatest.load(); known < found && !greatest.compare_exchange_weak(known, found);) {
+        }
+      });
+  return greatest.load();
+}
+
+}  // namespace tersor
