@@ -6,20 +6,11 @@
 #include "bind/array.h"
 #include "bind/call.h"
 #include "bind/families.h"
+#include "bind/quantize_arguments.h"
 
 namespace tersor::bind {
 
 namespace {
-
-// None: all entries are one group.
-GroupAxis group_axis(py::handle axis, py::handle size, const View& view) {
-  if (axis.is_none()) return {kNoAxis, 1};
-  return {axis_argument(axis, view), integer_argument(size, "group_size")};
-}
-
-CodeFormat code_format(py::handle bits, bool symmetric, bool is_signed) {
-  return {int_argument(bits, "bits"), symmetric, is_signed};
-}
 
 void bound_quantize_groups(py::handle w, py::handle axis, py::handle group_size, const std::string& range_method,
                            py::handle percentile, py::handle max_shrink, py::handle grid, py::handle importance, py::handle bits,

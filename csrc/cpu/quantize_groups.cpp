@@ -2,14 +2,12 @@
 
 #include "cpu/quantize_groups.h"
 #include "cpu/map.h"
+#include "cpu/quantize_codes.h"
 #include "cpu/storage.h"
 
 namespace tersor::cpu::TERSOR_LEVEL {
 
 namespace {
-
-template <class Math>
-inline constexpr Math kEndless = static_cast<Math>(__builtin_huge_val());
 
 template <class Math>
 TERSOR_INLINE Lanes<Math> without_infinities(Lanes<Math> x) noexcept {
@@ -92,31 +90,6 @@ void measure_columns(ConstRows w, Extent extent, std::byte* lows, std::byte* hig
 }
 
 // --- scales --------------------------------------------------------------------------------------------------------------
-
-// Called, not inlined: scales are few, and where every step is rounded nobody waits for the conversions.
-[[gnu::noinline]] F32 in_half_dtype(F32 x, DType dtype) noexcept {
-  if (dtype == DType::kFloat16) return Float16::widen(Float16::narrow(x));
-  return BFloat16::widen(BFloat16::narrow(x));
-}
-TERSOR_INLINE F32 in_dtype(F32 x, DType dtype) noexcept {
-  return dtype == DType::kFloat16 || dtype == DType::kBFloat16 ? in_half_dtype(x, dtype) : x;
-}
-TERSOR_INLINE F64 in_dtype(F64 x, DType) noexcept { return x; }
-
-template <class To>
-TERSOR_INLINE auto convert(F32 x) noexcept {
-  if constexpr (sizeof(To) == 8)
-    return promote_f64(x);
-  else
-    return x;
-}
-template <class To>
-TERSOR_INLINE auto convert(F64 x) noexcept {
-  if constexpr (sizeof(To) == 8)
-    return x;
-  else
-    return demote_f32(x);
-}
 
 // The range that a scale is of, once it follows the rule.
 template <class Math>
@@ -258,27 +231,6 @@ void load_scales(const std::byte* stored, const std::uint8_t* stored_zero_points
 
 // --- codes ---------------------------------------------------------------------------------------------------------------
 
-// `random`: a word for each lane, for stochastic rounding.
-template <class Math, class Random>
-TERSOR_INLINE Lanes<Math> rounded(Lanes<Math> x, Rounding rounding, Random random) noexcept {
-  const auto nearest = round_half_even(x), rest = x - nearest;
-  const auto zero = splat(Math{0}), half = splat(static_cast<Math>(0.5)), one = splat(Math{1});
-  switch (rounding) {
-    case Rounding::kHalfAway:
-      return nearest + select_or_zero(equal(rest, half) & greater(x, zero), one) -
-             select_or_zero(equal(rest, zero - half) & less(x, zero), one);
-    case Rounding::kHalfUp: return nearest + select_or_zero(equal(rest, half), one);
-    case Rounding::kTruncate:
-      return nearest - select_or_zero(greater(absolute(nearest), absolute(x)), select(less(x, zero), zero - one, one));
-    case Rounding::kStochastic: {
-      const auto below = nearest - select_or_zero(greater(nearest, x), one);
-      const auto share = to_float(bit_cast<std::int32_t>(shift_right<8>(random()))) * splat(0x1p-24f);
-      return below + select_or_zero(greater(x - below, convert<Math>(share)), one);
-    }
-    default: return nearest;
-  }
-}
-
 // Codes as their places in int8, and the limits of these. Once for all columns: bytes that are stored might be those of a rule.
 template <class Math>
 struct Places {
@@ -293,70 +245,14 @@ struct Places {
   TERSOR_INLINE U8 store(Lanes<Math> place) const noexcept { return stored_codes(place, flip_bits); }
 };
 
-template <class Math>
-TERSOR_INLINE Lanes<Math> number(Lanes<Math> x) noexcept {  // 0 for NaN
-  return select_or_zero(equal(x, x), x);
-}
-
-// round_half_even(number(x / scale)), most often without the division, which takes as long as all the rest: x times the reciprocal
-// is within 3 roundings of the quotient, which for up to 256 is 2**-14, and beyond there are no codes. So where no lane is that
-// near to a tie, nor infinite or NaN, the nearest integers are the same; that is all but one time in two hundred.
-template <class Math>
-TERSOR_INLINE Lanes<Math> nearest_quotient(Lanes<Math> x, Lanes<Math> scale, Lanes<Math> reciprocal) noexcept {
-  const auto quotient = x * reciprocal;
-  auto nearest = round_half_even(quotient);
-  const auto sure = less(absolute(quotient - nearest), splat(static_cast<Math>(0.5 - 0x1p-13)));
-  if (__builtin_expect(!all_of(sure), 0)) {
-    const auto exact = round_half_even(number(x / scale));
-    for (int r = 0; r < Lanes<Math>::kRegisters; ++r) nearest.reg[r] = exact.reg[r];  // as a whole it would pass through memory
-  }
-  return nearest;
-}
-
-template <class Math>
-TERSOR_INLINE Lanes<Math> reciprocal_or_zero(Lanes<Math> scale) noexcept {
-  const auto zero = splat(Math{0}), reciprocal = splat(Math{1}) / scale;
-  return select(equal(scale, zero), zero, reciprocal);
-}
-
 template <class Math, class Random>
 TERSOR_INLINE U8 encode_by_rule(Lanes<Math> x, Lanes<Math> scale, Lanes<Math> zero_point, const Places<Math>& places,
                                 const CodeRule& rule, Random random) noexcept {
-  const auto quotient = rule.by_reciprocal ? x * reciprocal_or_zero(scale) : x / scale;
-  const auto y = number(in_dtype(quotient, rule.step));
+  const auto y = quotient_by_rule(x, scale, rule);
   if (!rule.zero_point_first) return places.store(places.clamp(rounded(y, rule.rounding, random) + (zero_point - places.flip)));
   const auto least = places.least + places.flip, most = places.most + places.flip;
   const auto clamped = max(min(in_dtype(y + zero_point, rule.step), most), least);
   return places.store(rounded(clamped, rule.rounding, random) - places.flip);
-}
-
-// map_row inlines what it computes a dozen times, which would take minutes to compile for all that stands here: those alone that
-// most calls come to stream.
-template <bool kStreams, class T, class Compute>
-TERSOR_INLINE void map_codes(T* out, std::int64_t cols, Store mode, Compute compute) noexcept {
-  if constexpr (kStreams)
-    map_row(out, cols, mode, compute);
-  else
-    map_few(out, 0, cols, compute);
-}
-
-// Whether each group is whole lines: others share some, which streaming stores would send out in parts, at four times the cost.
-template <class T>
-TERSOR_INLINE bool lines_hold_groups(const T* to, std::int64_t group_size, std::int64_t cols) noexcept {
-  return group_size >= cols || (items_to_line(to) == 0 && group_size * static_cast<std::int64_t>(sizeof(T)) % 64 == 0);
-}
-
-bool is_plain(const CodeRule& rule) noexcept {
-  return rule.rounding == Rounding::kHalfEven && !rule.by_reciprocal && !rule.zero_point_first && rule.step == DType::kFloat64;
-}
-
-// Where a group of a row lies. Loops over groups are written out: what a lambda of several vectors holds is copied through memory.
-struct Group {
-  std::int64_t begin, count;
-};
-TERSOR_INLINE Group group_at(std::int64_t group, std::int64_t cols, std::int64_t group_size) noexcept {
-  const std::int64_t begin = group * group_size;
-  return {begin, cols - begin < group_size ? cols - begin : group_size};
 }
 
 template <class Storage>
@@ -391,7 +287,7 @@ void encode_groups(const std::byte* w, std::int64_t cols, std::int64_t group_siz
                    const std::byte* next) noexcept {
   using Bits = typename Storage::Bits;
   using Math = typename Storage::Math;
-  if (is_plain(rule)) {
+  if (rule.is_plain()) {
     encode_groups_plainly<Storage>(w, cols, group_size, scales, zero_points, rule, q, mode, next);
     return finish(mode);
   }
@@ -416,7 +312,7 @@ void encode_columns(const std::byte* w, std::int64_t cols, const std::byte* scal
   const auto* from = reinterpret_cast<const typename Storage::Bits*>(w);
   const auto *scale = reinterpret_cast<const Math*>(scales), *zero_point = reinterpret_cast<const Math*>(zero_points);
   const Places<Math> places(rule);
-  if (is_plain(rule)) {
+  if (rule.is_plain()) {
     map_codes<false>(q, cols, mode, [&](std::int64_t i, auto lanes) TERSOR_LAMBDA {
       const auto nearest = round_half_even(number(Storage::widen(load(from + i, lanes)) / load(scale + i)));
       return places.store(places.clamp(nearest + (load(zero_point + i) - places.flip)));

@@ -22,6 +22,10 @@ struct CodeRule {
   bool by_reciprocal;     // x * (1 / scale), where that is 0 for a scale of 0
   bool zero_point_first;  // clamped with the zero point, then rounded
   DType step;             // that each step is rounded to; float64: none
+  // Whether it only divides and rounds half to even.
+  __attribute__((always_inline)) bool is_plain() const noexcept {
+    return rounding == Rounding::kHalfEven && !by_reciprocal && !zero_point_first && step == DType::kFloat64;
+  }
 };
 
 // Scales of ranges [low, high], and the zero points of codes that are not symmetric.

@@ -50,6 +50,14 @@ inline GroupLayout with_rows_merged(GroupLayout layout) noexcept {
   return layout;
 }
 
+// The layout of the array `full`, whose codes and numbers are these: rows may be merged where both lie dense.
+inline GroupLayout layout_for(const View& full, const View& codes, const View& numbers, GroupAxis groups, CodeFormat format,
+                              bool packed) {
+  const GroupLayout layout = layout_of(full, groups);
+  const bool rows_end_in_bytes = !packed || layout.length * format.bits % 8 == 0;
+  return codes.is_contiguous() && numbers.is_contiguous() && rows_end_in_bytes ? with_rows_merged(layout) : layout;
+}
+
 // The array as the layout's rows and columns.
 inline Grid grid_of(const View& array, GroupAxis groups, const GroupLayout& layout) noexcept {
   return grid_of(array, !layout.along_rows ? groups.axis + 1 : layout.outer == 1 ? 0 : groups.axis);

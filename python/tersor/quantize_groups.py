@@ -2,79 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from tersor import _core
-from tersor._arguments import integer, normal_axis, packed_codes_shape
-from tersor._outputs import dtype_name, floating_dtype_name, framework_of, is_float64
+from tersor._arguments import integer, packed_codes_shape
+from tersor._groups import (
+    SCALES_OF_THE_ARRAYS_DTYPE,
+    code_dtype,
+    codes_beside,
+    codes_to_read,
+    groups_of,
+    is_signed,
+    scale_dtype_name,
+    stored_groups,
+)
+from tersor._outputs import dtype_name, floating_dtype_name, framework_of
 from tersor._quantized import Quantized
-
-# What each library does where the caller does not say; its formulas are in C++.
-_UNSIGNED_SYMMETRIC = ("gptq", "matmulnbits")
-_SIGNED_ASYMMETRIC = ("compressed-tensors",)
-_SCALES_OF_THE_ARRAYS_DTYPE = ("compressed-tensors", "awq", "matmulnbits")
-
-
-@dataclass(frozen=True)
-class Groups:
-    """Runs of ``size`` entries along ``axis``; all entries where axis is None."""
-
-    shape: tuple[int, ...]
-    axis: int | None
-    size: int
-    whole: bool
-
-    @property
-    def scale_shape(self) -> tuple[int, ...]:
-        """Of what there is one of for each group."""
-        if self.axis is None:
-            return (1,) * len(self.shape)
-        length = self.shape[self.axis]
-        count = (1 if length else 0) if self.whole else -(-length // self.size)
-        return (*self.shape[: self.axis], count, *self.shape[self.axis + 1 :])
-
-    def in_whole_bytes(self, bits: int) -> bool:
-        """Whether packed codes of no group share a byte with those of another, row or group."""
-        if not self.shape:
-            return False
-        if self.axis is None:
-            return self.shape[-1] * bits % 8 == 0
-        return self.axis == len(self.shape) - 1 and (self.size * bits % 8 == 0 or self.size >= self.shape[-1])
-
-
-def groups_of(shape: Any, granularity: str, group_size: Any, axis: Any) -> Groups:
-    """The groups of an array of this shape."""
-    shape = tuple(shape)
-    if granularity == "tensor":
-        return Groups(shape, None, 1, True)
-    if granularity == "column":
-        if len(shape) < 2:
-            raise ValueError(f'granularity="column" needs at least two dimensions; w has shape {shape}')
-        axis = -2
-    elif granularity not in ("row", "group"):
-        raise ValueError(f'granularity must be one of "tensor", "row", "column", "group", got {granularity!r}')
-    axis = normal_axis(axis, len(shape))
-    if granularity == "group":
-        size = integer(group_size, "group_size")
-        if size < 1:
-            raise ValueError(f"group_size must be at least 1, got {size}")
-        return Groups(shape, axis, size, False)
-    return _whole_axis(shape, axis)
-
-
-def _whole_axis(shape: tuple[int, ...], axis: int) -> Groups:
-    return Groups(shape, axis, max(shape[axis], 1), True)
-
-
-def _stored_groups(t: Quantized) -> Groups:
-    if t.axis is None:
-        return Groups(t.shape, None, 1, True)
-    if t.group_size is None:
-        return _whole_axis(t.shape, t.axis)
-    return Groups(t.shape, t.axis, t.group_size, False)
 
 
 def quantize(
@@ -229,7 +172,7 @@ def quantize(
         framework = framework_of(w, "w")
         q = framework.empty(w, q_shape, "uint8" if packed else code_dtype(signed))
         if not scale_is_given:
-            if convention in _SCALES_OF_THE_ARRAYS_DTYPE:
+            if convention in SCALES_OF_THE_ARRAYS_DTYPE:
                 _core.check_array(w, "w")  # a dtype that tersor does not know has no name
             scale = framework.empty(w, groups.scale_shape, scale_dtype_name(w, scale_dtype, convention))
             zero_point = None if symmetric else framework.empty(w, groups.scale_shape, code_dtype(signed))
@@ -263,35 +206,6 @@ def range_method(scale_method: str | None, symmetric: bool) -> str:
         return scale_method
     kind = "symmetric" if symmetric else "asymmetric"
     raise ValueError(f'scale_method of {kind} codes must be "{whole}", "percentile" or "mse", got {scale_method!r}')
-
-
-def is_signed(signed: bool | None, symmetric: bool, convention: str) -> bool:
-    """Whether codes are, where the caller may not have said."""
-    if signed is not None:
-        return bool(signed)
-    return convention not in _UNSIGNED_SYMMETRIC if symmetric else convention in _SIGNED_ASYMMETRIC
-
-
-def code_dtype(signed: bool) -> str:
-    """Of codes that are not packed, and of zero points."""
-    return "int8" if signed else "uint8"
-
-
-def scale_dtype_name(w: Any, scale_dtype: Any, convention: str) -> str:
-    """The dtype of the scales of w, where the caller may not have said."""
-    if scale_dtype is not None:
-        return floating_dtype_name(scale_dtype)
-    if convention in _SCALES_OF_THE_ARRAYS_DTYPE:
-        return dtype_name(w.dtype)
-    return "float64" if is_float64(w) else "float32"
-
-
-def codes_beside(packed: Any, shape: tuple[int, ...], signed: bool) -> Any:
-    """Codes before they are packed where the packed ones lie, or in NumPy's memory where these are of no known kind."""
-    try:
-        return framework_of(packed, "q").empty(packed, shape, code_dtype(signed))
-    except TypeError:
-        return np.empty(shape, code_dtype(signed))
 
 
 def _outputs(out: Any, symmetric: bool) -> tuple[Any, Any, Any]:
@@ -343,7 +257,7 @@ def dequantize(t: Quantized, *, dtype: Any = None, out: Any = None) -> Any:
     """
     if not isinstance(t, Quantized):
         raise TypeError(f"t must be a Quantized, as quantize gives it, not {type(t).__name__}")
-    groups = _stored_groups(t)
+    groups = stored_groups(t)
     filled = out
     if out is None:
         framework = framework_of(t.q, "q")
@@ -353,9 +267,6 @@ def dequantize(t: Quantized, *, dtype: Any = None, out: Any = None) -> Any:
         raise ValueError(f"dtype is {dtype_name(dtype)}, but out has dtype {dtype_name(out.dtype)}")
     elif tuple(getattr(out, "shape", t.shape)) != t.shape:  # packed codes alone may fit several
         raise ValueError(f"out has shape {tuple(out.shape)}, but t has {t.shape}")
-    q, packed = t.q, t.packed
-    if packed and not groups.in_whole_bytes(t.bits):
-        q, packed = codes_beside(t.q, t.shape, t.signed), False
-        _core.unpack_bits(t.q, t.bits, t.shape[-1] if t.shape else 1, False, "low_first", False, -1, q)
+    q, packed = codes_to_read(t, groups)
     _core.dequantize_groups(q, groups.axis, groups.size, t.bits, t.signed, packed, t.scale, t.zero_point, filled)
     return out if out is not None else framework.result(filled)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 import tersor
 from tersor._arguments import packed_codes_shape
+from tersor._groups import code_dtype, groups_of, is_signed, scale_dtype_name
 from tersor._quantized import Quantized
-from tersor.quantize_groups import code_dtype, groups_of, is_signed, scale_dtype_name
 from tersor.torch._library import constant, no_gradient, plain, register
 
 # The options of tersor.quantize, in the order that operators take them.
