@@ -71,22 +71,29 @@ void measure_groups(const std::byte* w, std::int64_t cols, std::int64_t group_si
   } while (begin < cols);
 }
 
+// Several rows at a time: ranges are then read and written once for all of them.
+template <class Storage, int kRows>
+TERSOR_INLINE void measure_rows_of_columns(ConstRows w, std::int64_t row, std::int64_t cols, typename Storage::Math* low,
+                                           typename Storage::Math* high) noexcept {
+  using Bits = typename Storage::Bits;
+  const auto include = [=](std::int64_t i, auto lanes) TERSOR_LAMBDA {
+    Range<typename Storage::Math> range{load(low + i), load(high + i)};
+    for (int r = 0; r < kRows; ++r) range.include(without_infinities(Storage::widen(load(w.row<Bits>(row + r) + i, lanes))));
+    store(low + i, range.low);
+    store(high + i, range.high);
+  };
+  std::int64_t i = 0;
+  for (; i + kLanes <= cols; i += kLanes) include(i, Full{});
+  if (i < cols) include(i, Partial{static_cast<int>(cols - i)});
+}
+
 template <class Storage>
 void measure_columns(ConstRows w, Extent extent, std::byte* lows, std::byte* highs) noexcept {
-  using Bits = typename Storage::Bits;
   using Math = typename Storage::Math;
   auto *low = reinterpret_cast<Math*>(lows), *high = reinterpret_cast<Math*>(highs);
-  for (std::int64_t r = 0; r < extent.rows; ++r) {
-    const Bits* from = w.row<Bits>(r);
-    const auto include = [=](std::int64_t i, auto lanes) TERSOR_LAMBDA {
-      const auto x = without_infinities(Storage::widen(load(from + i, lanes)));
-      store(low + i, min(x, load(low + i)));
-      store(high + i, max(x, load(high + i)));
-    };
-    std::int64_t i = 0;
-    for (; i + kLanes <= extent.cols; i += kLanes) include(i, Full{});
-    if (i < extent.cols) include(i, Partial{static_cast<int>(extent.cols - i)});
-  }
+  std::int64_t r = 0;
+  for (; r + kUnroll <= extent.rows; r += kUnroll) measure_rows_of_columns<Storage, kUnroll>(w, r, extent.cols, low, high);
+  for (; r < extent.rows; ++r) measure_rows_of_columns<Storage, 1>(w, r, extent.cols, low, high);
 }
 
 // --- scales --------------------------------------------------------------------------------------------------------------
