@@ -34,6 +34,7 @@ from inputs import (
     words_of,
 )
 from layouts import FLOATS, Array, canonical_nan, spec
+from operations_fake import FAKE_OPERATIONS
 from tersor import _core
 
 # --- the table -------------------------------------------------------------------------------------------------------
@@ -380,6 +381,7 @@ OPERATIONS = [
         )
         for name, least_ndim, whole, options in QUANTIZED
     ),
+    *(Operation(**row) for row in FAKE_OPERATIONS),
     *(
         Operation(
             f"pack_bits {bits} in {word}",

@@ -13,6 +13,7 @@ import tersor
 from numpy.lib.stride_tricks import as_strided
 from refusals import BF16, F16, F32, F64, Row, codes, floats, mask, octets, overlap_of, read_only
 from refusals_compress import ARGUMENTS_OF_COMPRESS, REFUSALS_OF_COMPRESS
+from refusals_fake import ARGUMENTS_OF_FAKE, OPTIONAL_OF_FAKE, REFUSALS_OF_FAKE
 from refusals_matmul import ARGUMENTS_OF_MATMUL, REFUSALS_OF_MATMUL
 from refusals_prune import ARGUMENTS_OF_PRUNE, REFUSALS_OF_PRUNE
 from refusals_quantize import ARGUMENTS_OF_QUANTIZE, REFUSALS_OF_QUANTIZE
@@ -39,6 +40,7 @@ def ids(row: Row) -> str:
 
 ARGUMENTS: list[tuple[str, str, Callable[[Any], Any]]] = [
     *ARGUMENTS_OF_COMPRESS,
+    *ARGUMENTS_OF_FAKE,
     *ARGUMENTS_OF_MATMUL,
     *ARGUMENTS_OF_PRUNE,
     *ARGUMENTS_OF_QUANTIZE,
@@ -124,7 +126,7 @@ def test_no_array(
     check(Row(what, TypeError, argument, remedy, lambda: call(make())))
 
 
-OPTIONAL = {("quantize", "scale"), ("quantize", "zero_point"), ("dequantize", "zero_point")}
+OPTIONAL = {("quantize", "scale"), ("quantize", "zero_point"), ("dequantize", "zero_point"), *OPTIONAL_OF_FAKE}
 
 
 @pytest.mark.parametrize("function, argument, call", ARGUMENTS, ids=[f"{row[0]}-{row[1]}" for row in ARGUMENTS])
@@ -443,6 +445,7 @@ MEMORY = [
         *VALUES,
         *MEMORY,
         *REFUSALS_OF_COMPRESS,
+        *REFUSALS_OF_FAKE,
         *REFUSALS_OF_MATMUL,
         *REFUSALS_OF_PRUNE,
         *REFUSALS_OF_QUANTIZE,

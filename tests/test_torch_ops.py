@@ -35,7 +35,14 @@ WITHOUT_FLOATS = {
     *BITS,
 }
 STORED = {"compress_24", "decompress_24", "compress_nm", "decompress_nm"}
-STEP_FUNCTIONS = {"round_fixed", "quantize", "quantize columns", "quantize_int8", "quantize_int8 columns"}
+STEP_FUNCTIONS = {
+    "round_fixed",
+    "fake_quantize_backward",
+    "quantize",
+    "quantize columns",
+    "quantize_int8",
+    "quantize_int8 columns",
+}
 DIFFERENTIABLE = {
     "decompress_bitmask",
     "matmul_bitmask",
@@ -58,6 +65,7 @@ DIFFERENTIABLE = {
     "softmax",
     "softmax columns",
     "softmax by rows",
+    "fake_quantize by scales",
 }
 
 
@@ -85,6 +93,7 @@ def test_every_function_has_its_operator() -> None:
         "score_units_by_loss",  # calls Python
         "BitmaskTensor",
         "Quantized",
+        "QuantizationError",
         "bitmask_to_csr",  # for sparse matrices, which operators do not take
         "bitmask_from_csr",
     }
@@ -107,7 +116,9 @@ def test_opcheck(name: str, requires_grad: bool) -> None:
     can be traced with symbolic shapes."""
     operator, arguments = calls(requires_grad=requires_grad)[name]
     names = ["test_schema", "test_autograd_registration", "test_faketensor"]
-    if not (requires_grad and name.split()[0] in {"round_fixed", "quantize", "quantize_int8", *STORED}):
+    if not (
+        requires_grad and name.split()[0] in {"round_fixed", "quantize", "quantize_int8", *STORED, "fake_quantize_backward"}
+    ):
         names.append("test_aot_dispatch_dynamic")  # compares gradients, which step functions and what is stored refuse
     torch.library.opcheck(operator, arguments, test_utils=names)
 

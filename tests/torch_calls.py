@@ -108,6 +108,18 @@ def calls(dtype: Any = torch.float32, requires_grad: bool = False) -> dict[str, 
             ops.dequantize.default,
             (int8_codes(7, 33), scale_of_7, int8_codes(7, 1), 8, [7, 33], 1, None, True, False, dtype),
         ),
+        "fake_quantize": (ops.fake_quantize.default, (w,)),
+        "fake_quantize asymmetric groups": (
+            ops.fake_quantize.default,
+            (w, 4, "group", -1, 16, None, "torch", "half_away", 3, False, torch.float16),
+        ),
+        "fake_quantize by scales": (ops.fake_quantize.scaled, (w, scale, None, 3)),
+        "fake_quantize_backward": (ops.fake_quantize_backward.default, (w, w.detach().flip(0), scale, None, 3)),
+        "quantization_error": (ops.quantization_error.default, (w, int8_codes(5, 33), scale, None, 8, 1)),
+        "quantization_error of groups": (
+            ops.quantization_error.default,
+            (w, int8_codes(5, 33), scale, None, 8, 1, None, True, False, True),
+        ),
         "histogram": (ops.histogram.default, (w, 7)),
         "histogram range": (ops.histogram.default, (w, 7, [-1.0, 1.0])),
         "histogram2d": (ops.histogram2d.default, (w, w.detach() * 2, 4, "quantile")),
@@ -196,6 +208,22 @@ def plain_call(name: str, arguments: tuple[Any, ...]) -> Any:
         return torch.tensor(function(*arguments))
     if name == "matmul_bitmask":
         return function(arguments[0], tersor.BitmaskTensor(*arguments[1:4], arguments[4:]))
+    if name == "fake_quantize by scales":
+        return function(arguments[0], arguments[3], scale=arguments[1])
+    if name.startswith("fake_quantize_backward"):
+        return (*function(*arguments[:4], bits=arguments[4])[:2], torch.empty(0, dtype=arguments[2].dtype))
+    if name.startswith("fake_quantize"):
+        names = ("bits", "granularity", "axis", "group_size", "signed", "convention", "rounding", "seed")
+        names = (*names, "symmetric", "scale_dtype")
+        given = dict(zip(names, arguments[1:], strict=False))
+        t = tersor.quantize(arguments[0].detach(), **given)
+        zero_point = torch.empty(0, dtype=torch.uint8) if t.zero_point is None else t.zero_point
+        return function(arguments[0], **given), t.scale, zero_point
+    if name.startswith("quantization_error"):
+        t = tersor.Quantized(arguments[1], arguments[2], None, 8, arguments[0].shape, 1)
+        error = function(arguments[0], t, per_group=len(arguments) > 9)
+        parts = (error.mse, error.max, error.sqnr, error.cosine)
+        return tuple(torch.as_tensor(part, dtype=torch.float64) for part in parts)
     if name == "quantize by scales":
         return function(arguments[0], arguments[3], scale=arguments[1]).q
     if name.split()[0] == "quantize":

@@ -17,6 +17,8 @@ PYBIND11_MODULE(_core, module, pybind11::multiple_interpreters::not_supported())
   bind_compress(module);
   bind_quantize(module);
   bind_quantize_groups(module);
+  bind_quantize_error(module);
+  bind_quantize_fake(module);
   bind_pack(module);
   bind_formats_float(module);
   bind_formats_gguf(module);

@@ -1,6 +1,8 @@
 #pragma once
 // Arguments that the bindings of quantize share.
 
+#include <string>
+
 #include "bind/argument.h"
 #include "ops/quantize_groups.h"
 
@@ -14,6 +16,11 @@ inline GroupAxis group_axis(py::handle axis, py::handle size, const View& view) 
 
 inline CodeFormat code_format(py::handle bits, bool symmetric, bool is_signed) {
   return {int_argument(bits, "bits"), symmetric, is_signed};
+}
+
+// None: the convention's own.
+inline cpu::Rounding rounding_argument(py::handle rounding, Convention convention) {
+  return rounding.is_none() ? rounding_of(convention) : rounding_of(py::cast<std::string>(rounding));
 }
 
 }  // namespace tersor::bind

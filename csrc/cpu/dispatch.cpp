@@ -13,6 +13,8 @@
 #include "cpu/prune_nm.h"
 #include "cpu/prune_score.h"
 #include "cpu/quantize.h"
+#include "cpu/quantize_error.h"
+#include "cpu/quantize_fake.h"
 #include "cpu/quantize_groups.h"
 #include "cpu/quantize_search.h"
 #include "cpu/random.h"
@@ -51,6 +53,12 @@ const FormatsGgufKKernels& formats_gguf_k_kernels() {
 const QuantizeKernels& quantize_kernels() { return active<QuantizeKernels>(TERSOR_LEVEL_TABLES(quantize_kernels)); }
 const QuantizeGroupsKernels& quantize_groups_kernels() {
   return active<QuantizeGroupsKernels>(TERSOR_LEVEL_TABLES(quantize_groups_kernels));
+}
+const QuantizeErrorKernels& quantize_error_kernels() {
+  return active<QuantizeErrorKernels>(TERSOR_LEVEL_TABLES(quantize_error_kernels));
+}
+const QuantizeFakeKernels& quantize_fake_kernels() {
+  return active<QuantizeFakeKernels>(TERSOR_LEVEL_TABLES(quantize_fake_kernels));
 }
 const QuantizeSearchKernels& quantize_search_kernels() {
   return active<QuantizeSearchKernels>(TERSOR_LEVEL_TABLES(quantize_search_kernels));

@@ -46,6 +46,12 @@ void require_groups(GroupAxis groups, CodeFormat format) {
   if (groups.size < 1) throw ValueError("group_size must be at least 1, got " + std::to_string(groups.size));
 }
 
+void require_numbers(const View& w, const View& out) {
+  require_same_dtype(w, out);
+  require_same_device(w, out);
+  require_same_shape(w, out);
+}
+
 void require_codes(const View& w, GroupAxis groups, CodeFormat format, bool packed, const View& q) {
   require_dtype(q, {format.is_signed && !packed ? DType::kInt8 : DType::kUInt8});
   require_same_device(w, q);

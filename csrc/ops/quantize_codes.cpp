@@ -1,5 +1,6 @@
 #include "ops/quantize_codes.h"
 #include "cpu/pack.h"
+#include "cpu/quantize_fake.h"
 #include "cpu/random.h"
 
 #include "ops/loop.h"
@@ -31,7 +32,7 @@ void DenseArray::write_back() const {
 }
 
 StoredScales::StoredScales(DType math, const View& scale, const View* zero_point, CodeFormat format, Access access)
-    : kernels_(cpu::quantize_groups_kernels().of(math)), dtype_(scale.dtype), scale_(scale, access), format_(format) {
+    : math_(math), dtype_(scale.dtype), scale_(scale, access), format_(format) {
   if (zero_point) zero_point_.emplace(*zero_point, access);
 }
 
@@ -41,13 +42,17 @@ std::uint8_t* StoredScales::zero_point_at(std::int64_t first) const noexcept {
 
 void StoredScales::make(const GroupNumbers& numbers, std::int64_t first, std::int64_t count,
                         const cpu::ScaleRule& rule) const noexcept {
-  kernels_.make_scales[dtype_](numbers.lows, numbers.highs, count, rule, scale_at(first), zero_point_at(first), numbers.scales,
-                               numbers.zero_points);
+  cpu::quantize_groups_kernels().of(math_).make_scales[dtype_](numbers.lows, numbers.highs, count, rule, scale_at(first),
+                                                               zero_point_at(first), numbers.scales, numbers.zero_points);
 }
 
 void StoredScales::load(const GroupNumbers& numbers, std::int64_t first, std::int64_t count) const noexcept {
-  kernels_.load_scales[dtype_](scale_at(first), zero_point_at(first), count, flip_of(format_), middle_of(format_), numbers.scales,
-                               numbers.zero_points);
+  load_as(math_, numbers, first, count);
+}
+
+void StoredScales::load_as(DType math, const GroupNumbers& numbers, std::int64_t first, std::int64_t count) const noexcept {
+  cpu::quantize_groups_kernels().of(math).load_scales[dtype_](scale_at(first), zero_point_at(first), count, flip_of(format_),
+                                                              middle_of(format_), numbers.scales, numbers.zero_points);
 }
 
 void StoredScales::write_back() const {
@@ -67,35 +72,90 @@ std::int64_t CodeGrid::scratch_bytes(std::int64_t rows, std::int64_t cols) const
   return grid.scratch_bytes(rows, cols) + (packed_bits ? padded(cols) : 0);
 }
 
-Encoder::Encoder(const View& w, const GroupLayout& layout, const CodeOptions& options, const View& q, const Grid& q_grid) noexcept
+Decoder::Decoder(const GroupLayout& layout, DType math, CodeFormat format, DType dtype, Store store) noexcept
+    : layout_(layout), kernels_(cpu::quantize_groups_kernels().of(math)), format_(format), dtype_(dtype), store_(store) {}
+
+void Decoder::decode_row(const std::uint8_t* codes, std::int64_t cols, const GroupNumbers& numbers, std::byte* to) const noexcept {
+  const int flip = flip_of(format_);
+  if (layout_.along_rows)
+    kernels_.decode_groups[dtype_](codes, cols, layout_.size, flip, numbers.scales, numbers.zero_points, to, store_);
+  else
+    kernels_.decode_columns[dtype_](codes, cols, flip, numbers.scales, numbers.zero_points, to, store_);
+}
+
+void Decoder::decode(const CodeGrid& codes, const Tile& tile, const GroupNumbers& numbers, cpu::Rows to, std::byte* scratch) const {
+  const Rectangle bytes = codes.bytes_of(tile);
+  auto* const unpacked = reinterpret_cast<std::uint8_t*>(scratch + codes.grid.scratch_bytes(bytes.rows, bytes.cols));
+  const cpu::ConstRows from = codes.grid.read(bytes.row, bytes.rows, bytes.col, bytes.cols, scratch);
+  for (std::int64_t r = 0; r < tile.rows; ++r) {
+    const auto* row = from.row<std::uint8_t>(r);
+    if (codes.packed_bits) {
+      cpu::pack_kernels().unpack_bits(row, tile.cols, format_.bits, format_.is_signed, unpacked);
+      row = unpacked;
+    }
+    decode_row(row, tile.cols, numbers, to.row<std::byte>(r));
+  }
+}
+
+Encoder::Encoder(const View& w, const GroupLayout& layout, const CodeOptions& options, const StoredScales& scales, const View& q,
+                 const Grid& q_grid, DType stored_math) noexcept
     : layout_(layout),
       kernels_(cpu::quantize_groups_kernels()),
       dtype_(w.dtype),
+      stored_math_(stored_math),
       rule_(code_rule(options.convention, options.format, options.rounding, w.dtype)),
       seed_(options.seed),
+      scales_(scales),
       codes_{q_grid, options.packed ? options.format.bits : 0},
-      store_(options.packed || !q_grid.is_dense() ? Store::kCached : store_for(w, q)) {}
+      store_(options.packed || !q_grid.is_dense() ? Store::kCached : store_for(w, q)) {
+  if (!options.as_numbers) return;
+  decoder_.emplace(layout, stored_math, options.format, q.dtype, store_);
+  store_ = Store::kCached;
+}
 
 std::int64_t Encoder::scratch_bytes(std::int64_t rows, std::int64_t cols) const noexcept {
-  return codes_.scratch_bytes(rows, cols) + (is_random() ? 4 * padded(cols) : 0);
+  const bool has_other_numbers = decoder_ && stored_math_ != arithmetic_dtype(dtype_);
+  return codes_.grid.scratch_bytes(rows, cols) + row_bytes(cols) + word_bytes(cols) +
+         (has_other_numbers ? GroupNumbers::bytes(cols, item_size(stored_math_)) : 0);
+}
+
+// The scales and zero points that codes are decoded with.
+GroupNumbers Encoder::decoding(const Tile& tile, const GroupNumbers& numbers, std::byte* scratch) const noexcept {
+  if (!decoder_ || stored_math_ == arithmetic_dtype(dtype_)) return numbers;
+  const GroupNumbers others(scratch, tile.scales, item_size(stored_math_));
+  scales_.load_as(stored_math_, others, tile.first_scale, tile.scales);
+  return others;
 }
 
 void Encoder::encode(const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers, std::byte* scratch,
                      bool fetches_next) const {
   const Rectangle bytes = codes_.bytes_of(tile);
-  std::byte* const unpacked = scratch + codes_.grid.scratch_bytes(bytes.rows, bytes.cols);
-  std::byte* const words = unpacked + (codes_.packed_bits ? padded(tile.cols) : 0);
+  std::byte* const beside = scratch + codes_.grid.scratch_bytes(bytes.rows, bytes.cols);
+  std::byte* const words = beside + row_bytes(tile.cols);
   const cpu::Rows place = codes_.grid.place(bytes, scratch);
+  const GroupNumbers stored = decoding(tile, numbers, words + word_bytes(tile.cols));
   auto* const random = is_random() ? reinterpret_cast<std::uint32_t*>(words) : nullptr;
   for (std::int64_t r = 0; r < tile.rows; ++r) {
-    auto* const to = place.row<std::uint8_t>(r);
-    auto* const codes = codes_.packed_bits ? reinterpret_cast<std::uint8_t*>(unpacked) : to;
-    if (random) cpu::random_kernels().words((tile.row + r) * layout_.cols() + tile.col, tile.cols, seed_, 0, random);
     const auto* const row = from.row<std::byte>(r);
-    encode_row(row, tile.cols, numbers, random, codes, fetches_next ? row + tile.cols * item_size(dtype_) : nullptr);
+    const auto* const next = fetches_next ? row + tile.cols * item_size(dtype_) : nullptr;
+    if (is_fused()) {
+      fake_row(row, tile.cols, numbers, place.row<std::byte>(r), next);
+      continue;
+    }
+    auto* const to = place.row<std::uint8_t>(r);
+    auto* const codes = has_codes_beside() ? reinterpret_cast<std::uint8_t*>(beside) : to;
+    if (random) cpu::random_kernels().words((tile.row + r) * layout_.cols() + tile.col, tile.cols, seed_, 0, random);
+    encode_row(row, tile.cols, numbers, random, codes, next);
     if (codes_.packed_bits) cpu::pack_kernels().pack_bits(codes, tile.cols, codes_.packed_bits, 0, to);
+    if (decoder_) decoder_->decode_row(codes, tile.cols, stored, place.row<std::byte>(r));
   }
   codes_.grid.write(bytes, scratch);
+}
+
+void Encoder::fake_row(const std::byte* from, std::int64_t cols, const GroupNumbers& numbers, std::byte* to,
+                       const std::byte* next) const noexcept {
+  cpu::quantize_fake_kernels().fake_groups[dtype_](from, cols, layout_.size, numbers.scales, numbers.zero_points, rule_, to,
+                                                   decoder_->store(), next);
 }
 
 void Encoder::encode_row(const std::byte* from, std::int64_t cols, const GroupNumbers& numbers, const std::uint32_t* random,
@@ -104,42 +164,6 @@ void Encoder::encode_row(const std::byte* from, std::int64_t cols, const GroupNu
     kernels_.encode_groups[dtype_](from, cols, layout_.size, numbers.scales, numbers.zero_points, rule_, random, q, store_, next);
   else
     kernels_.encode_columns[dtype_](from, cols, numbers.scales, numbers.zero_points, rule_, random, q, store_);
-}
-
-Decoder::Decoder(const GroupLayout& layout, DType math, CodeFormat format, bool packed, const Grid& q, const Grid& out, DType dtype,
-                 Store store) noexcept
-    : layout_(layout),
-      kernels_(cpu::quantize_groups_kernels().of(math)),
-      format_(format),
-      codes_{q, packed ? format.bits : 0},
-      out_(out),
-      dtype_(dtype),
-      store_(out.is_dense() ? store : Store::kCached) {}
-
-std::int64_t Decoder::scratch_bytes(std::int64_t rows, std::int64_t cols) const noexcept {
-  return codes_.scratch_bytes(rows, cols) + out_.scratch_bytes(rows, cols);
-}
-
-void Decoder::decode(const Tile& tile, const GroupNumbers& numbers, std::byte* scratch) const {
-  const Rectangle bytes = codes_.bytes_of(tile), part{tile.row, tile.rows, tile.col, tile.cols};
-  std::byte* const unpacked = scratch + codes_.grid.scratch_bytes(bytes.rows, bytes.cols);
-  std::byte* const rectangle = unpacked + (codes_.packed_bits ? padded(tile.cols) : 0);
-  const cpu::ConstRows from = codes_.grid.read(bytes.row, bytes.rows, bytes.col, bytes.cols, scratch);
-  const cpu::Rows place = out_.place(part, rectangle);
-  const int flip = flip_of(format_);
-  for (std::int64_t r = 0; r < tile.rows; ++r) {
-    const auto* codes = from.row<std::uint8_t>(r);
-    if (codes_.packed_bits) {
-      cpu::pack_kernels().unpack_bits(codes, tile.cols, format_.bits, format_.is_signed, reinterpret_cast<std::uint8_t*>(unpacked));
-      codes = reinterpret_cast<const std::uint8_t*>(unpacked);
-    }
-    auto* const to = place.row<std::byte>(r);
-    if (layout_.along_rows)
-      kernels_.decode_groups[dtype_](codes, tile.cols, layout_.size, flip, numbers.scales, numbers.zero_points, to, store_);
-    else
-      kernels_.decode_columns[dtype_](codes, tile.cols, flip, numbers.scales, numbers.zero_points, to, store_);
-  }
-  out_.write(part, rectangle);
 }
 
 }  // namespace tersor

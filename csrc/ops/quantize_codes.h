@@ -46,14 +46,15 @@ class StoredScales {
 
   void make(const GroupNumbers& numbers, std::int64_t first, std::int64_t count, const cpu::ScaleRule& rule) const noexcept;
   void load(const GroupNumbers& numbers, std::int64_t first, std::int64_t count) const noexcept;
+  // For arithmetic of another type.
+  void load_as(DType math, const GroupNumbers& numbers, std::int64_t first, std::int64_t count) const noexcept;
   void write_back() const;
 
  private:
   std::byte* scale_at(std::int64_t first) const noexcept { return scale_.data() + first * item_size(dtype_); }
   std::uint8_t* zero_point_at(std::int64_t first) const noexcept;
 
-  const cpu::QuantizeGroupsKernels::OfMath& kernels_;
-  DType dtype_;
+  DType math_, dtype_;
   DenseArray scale_;
   std::optional<DenseArray> zero_point_;
   CodeFormat format_;
@@ -68,9 +69,29 @@ struct CodeGrid {
   std::int64_t scratch_bytes(std::int64_t rows, std::int64_t cols) const noexcept;
 };
 
+// Codes of tiles as numbers of a dtype, row by row.
+class Decoder {
+ public:
+  Decoder(const GroupLayout& layout, DType math, CodeFormat format, DType dtype, Store store) noexcept;
+
+  void decode_row(const std::uint8_t* codes, std::int64_t cols, const GroupNumbers& numbers, std::byte* to) const noexcept;
+  Store store() const noexcept { return store_; }
+  // scratch: what codes.scratch_bytes says.
+  void decode(const CodeGrid& codes, const Tile& tile, const GroupNumbers& numbers, cpu::Rows to, std::byte* scratch) const;
+
+ private:
+  GroupLayout layout_;
+  const cpu::QuantizeGroupsKernels::OfMath& kernels_;
+  CodeFormat format_;
+  DType dtype_;
+  Store store_;
+};
+
 class Encoder {
  public:
-  Encoder(const View& w, const GroupLayout& layout, const CodeOptions& options, const View& q, const Grid& q_grid) noexcept;
+  // stored_math: of the scales' dtype, which codes become numbers with.
+  Encoder(const View& w, const GroupLayout& layout, const CodeOptions& options, const StoredScales& scales, const View& q,
+          const Grid& q_grid, DType stored_math) noexcept;
 
   std::int64_t scratch_bytes(std::int64_t rows, std::int64_t cols) const noexcept;
   // Codes of dense rows by the scales in `numbers`. What lies behind the rows is fetched meanwhile where it is read next.
@@ -78,33 +99,27 @@ class Encoder {
 
  private:
   bool is_random() const noexcept { return rule_.rounding == cpu::Rounding::kStochastic; }
+  // Whether scales are the same numbers to both, and codes need not be made at all.
+  bool is_fused() const noexcept {
+    return decoder_ && layout_.along_rows && rule_.is_plain() && stored_math_ == arithmetic_dtype(dtype_);
+  }
+  bool has_codes_beside() const noexcept { return codes_.packed_bits || decoder_; }
+  std::int64_t row_bytes(std::int64_t cols) const noexcept { return (has_codes_beside() ? 1 : 0) * padded(cols); }
+  std::int64_t word_bytes(std::int64_t cols) const noexcept { return (is_random() ? 4 : 0) * padded(cols); }
+  GroupNumbers decoding(const Tile& tile, const GroupNumbers& numbers, std::byte* scratch) const noexcept;
+  void fake_row(const std::byte* from, std::int64_t cols, const GroupNumbers& numbers, std::byte* to,
+                const std::byte* next) const noexcept;
   void encode_row(const std::byte* from, std::int64_t cols, const GroupNumbers& numbers, const std::uint32_t* random,
                   std::uint8_t* q, const std::byte* next) const noexcept;
 
   GroupLayout layout_;
   const cpu::QuantizeGroupsKernels& kernels_;
-  DType dtype_;
+  DType dtype_, stored_math_;
   cpu::CodeRule rule_;
   std::uint64_t seed_;
+  const StoredScales& scales_;
   CodeGrid codes_;
-  Store store_;
-};
-
-class Decoder {
- public:
-  Decoder(const GroupLayout& layout, DType math, CodeFormat format, bool packed, const Grid& q, const Grid& out, DType dtype,
-          Store store) noexcept;
-
-  std::int64_t scratch_bytes(std::int64_t rows, std::int64_t cols) const noexcept;
-  void decode(const Tile& tile, const GroupNumbers& numbers, std::byte* scratch) const;
-
- private:
-  GroupLayout layout_;
-  const cpu::QuantizeGroupsKernels::OfMath& kernels_;
-  CodeFormat format_;
-  CodeGrid codes_;
-  Grid out_;
-  DType dtype_;
+  std::optional<Decoder> decoder_;
   Store store_;
 };
 

@@ -101,9 +101,9 @@ struct Quantizer {
         math_bytes(item_size(arithmetic_dtype(w.dtype))),
         scales(arithmetic_dtype(w.dtype), scale, zero_point, options.format, access),
         rule(scale_rule(options.convention, options.format, w.dtype, scale.dtype)),
-        encoder(w, layout, options, q, grid_of(q, groups, layout)) {}
-
-  Quantizer(const Quantizer&) = delete;  // the search refers to scales and rule
+        encoder(w, layout, options, scales, q, grid_of(q, groups, layout), arithmetic_dtype(scale.dtype)) {}
+  Quantizer(const Quantizer&) = delete;  // the encoder and the search refer to the scales
+  Quantizer& operator=(const Quantizer&) = delete;
 
   void find_ranges_by(const View& w, const RangeOptions& ranges) {
     if (ranges.method == RangeMethod::kPercentile) percentile = Percentile{ranges.percentile, rule.symmetric};
@@ -300,10 +300,13 @@ void require_encodable(const char* op, const View& w, GroupAxis groups, const Co
                        const View& scale, const View* zero_point) {
   require_floating(w);
   require_groups(groups, options.format);
-  require_codes(w, groups, options.format, options.packed, q);
+  if (options.as_numbers)
+    require_numbers(w, q);
+  else
+    require_codes(w, groups, options.format, options.packed, q);
   require_scales(w, groups, options.format, scale, zero_point);
   require_cpu(op, w);
-  require_no_overlap(w, q);
+  require_no_overlap(w, q, options.as_numbers ? InPlace::kAllowed : InPlace::kNo);
   require_no_overlap(scale, q);
   if (zero_point) require_no_overlap(*zero_point, q);
 }
@@ -315,7 +318,7 @@ RangeMethod range_method_of(std::string_view name) { return find_named(kRangeMet
 void quantize_groups(const View& w, GroupAxis groups, const RangeOptions& ranges, const CodeOptions& options, const View& q,
                      const View& scale, const View* zero_point) {
   require_range_options(ranges);
-  require_encodable("quantize", w, groups, options, q, scale, zero_point);
+  require_encodable(options.as_numbers ? "fake_quantize" : "quantize", w, groups, options, q, scale, zero_point);
   require_no_overlap(w, scale);
   if (zero_point) {
     require_no_overlap(w, *zero_point);
@@ -336,7 +339,7 @@ void quantize_groups(const View& w, GroupAxis groups, const RangeOptions& ranges
 
 void encode_groups(const View& w, GroupAxis groups, const CodeOptions& options, const View& scale, const View* zero_point,
                    const View& q) {
-  require_encodable("quantize", w, groups, options, q, scale, zero_point);
+  require_encodable(options.as_numbers ? "fake_quantize" : "quantize", w, groups, options, q, scale, zero_point);
   if (w.size() == 0) return;
   const Quantizer work(w, groups, options, scale, zero_point, q, Access::kRead);
   const auto encode = [&](const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers, std::byte* scratch) {
@@ -363,20 +366,27 @@ void decode_groups(const View& q, GroupAxis groups, CodeFormat format, bool pack
   const DType math = arithmetic_dtype(scale.dtype);
   const std::int64_t item_bytes = item_size(out.dtype), math_bytes = item_size(math);
   const StoredScales scales(math, scale, zero_point, format, Access::kRead);
-  const Decoder decoder(layout, math, format, packed, grid_of(q, groups, layout), grid_of(out, groups, layout), out.dtype,
-                        store_for(q, out));
+  const CodeGrid codes{grid_of(q, groups, layout), packed ? format.bits : 0};
+  const Grid to = grid_of(out, groups, layout);
+  const Decoder decoder(layout, math, format, out.dtype, to.is_dense() ? store_for(q, out) : Store::kCached);
   const RowCut cut(layout, item_bytes);
   const std::int64_t stripe = std::min(kLongStripe, layout.inner), groups_each = layout.along_rows ? cut.groups_each : stripe;
   const std::int64_t number_bytes = GroupNumbers::bytes(groups_each, math_bytes);
+  const auto scratch_bytes = [&](std::int64_t rows, std::int64_t cols) {
+    return number_bytes + to.scratch_bytes(rows, cols) + codes.scratch_bytes(rows, cols);
+  };
   const auto decode = [&](const Tile& tile, std::byte* scratch) {
+    const Rectangle part{tile.row, tile.rows, tile.col, tile.cols};
     const GroupNumbers numbers(scratch, groups_each, math_bytes);
+    std::byte* const rectangle = scratch + number_bytes;
     scales.load(numbers, tile.first_scale, tile.scales);
-    decoder.decode(tile, numbers, scratch + number_bytes);
+    decoder.decode(codes, tile, numbers, to.place(part, rectangle), rectangle + to.scratch_bytes(tile.rows, tile.cols));
+    to.write(part, rectangle);
   };
   if (layout.along_rows)
-    for_each_stretch(layout, item_bytes, number_bytes + decoder.scratch_bytes(1, cut.cols_each), decode);
+    for_each_stretch(layout, item_bytes, scratch_bytes(1, cut.cols_each), decode);
   else
-    for_each_stripe(layout, kPartRows, stripe, item_bytes, number_bytes + decoder.scratch_bytes(kPartRows, stripe), decode);
+    for_each_stripe(layout, kPartRows, stripe, item_bytes, scratch_bytes(kPartRows, stripe), decode);
 }
 
 }  // namespace tersor

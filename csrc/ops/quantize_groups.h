@@ -44,12 +44,16 @@ struct RangeOptions {
   const View* importance;  // of each entry of the last axis, for errors; may be null
 };
 
+inline constexpr RangeOptions kWholeRanges{RangeMethod::kWhole, 100, {0, 1}, nullptr};
+
 struct CodeOptions {
   Convention convention;
   CodeFormat format;
   cpu::Rounding rounding;
   std::uint64_t seed;  // of stochastic rounding
   bool packed;
+  // Instead of codes q gets what decode_groups makes of them, in w's dtype, and they are kept nowhere; q may be w.
+  bool as_numbers = false;
 };
 
 // Finds the scales, and the zero points where codes are not symmetric (zero_point is null where they are), then the codes.

@@ -45,6 +45,8 @@ from tersor.prune_ranked import (
     prune_wanda,
 )
 from tersor.quantize import dequantize_int8, quantize_int8, round_fixed
+from tersor.quantize_error import QuantizationError, quantization_error
+from tersor.quantize_fake import fake_quantize, fake_quantize_backward
 
 # After this line tersor.quantize is the function, and stays it: the module of that name is found in sys.modules from now on.
 from tersor.quantize_groups import dequantize, quantize
@@ -59,6 +61,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BitmaskTensor",
+    "QuantizationError",
     "Quantized",
     "and_masks",
     "apply_mask",
@@ -80,6 +83,8 @@ __all__ = [
     "distribution_entropy",
     "divergence",
     "entropy",
+    "fake_quantize",
+    "fake_quantize_backward",
     "get_num_threads",
     "histogram",
     "histogram2d",
@@ -114,6 +119,7 @@ __all__ = [
     "prune_threshold",
     "prune_wanda",
     "quantile",
+    "quantization_error",
     "quantize",
     "quantize_int8",
     "register_threadpoolctl",

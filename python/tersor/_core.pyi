@@ -85,6 +85,56 @@ def dequantize_groups(
     zero_point: Any,
     out: Any,
 ) -> None: ...
+def fake_quantize(
+    w: Any,
+    axis: int | None,
+    group_size: int,
+    bits: int,
+    symmetric: bool,
+    signed: bool,
+    convention: str,
+    rounding: str | None,
+    seed: int,
+    scale_is_given: bool,
+    scale: Any,
+    zero_point: Any,
+    out: Any,
+) -> None: ...
+def fake_quantize_backward(
+    grad: Any,
+    w: Any,
+    axis: int | None,
+    group_size: int,
+    bits: int,
+    signed: bool,
+    convention: str,
+    rounding: str | None,
+    seed: int,
+    scale: Any,
+    zero_point: Any,
+    gradient_scale: float,
+    grad_w: Any,
+    grad_scale: Any,
+    grad_zero_point: Any,
+) -> None: ...
+def quantization_error(
+    w: Any, q: Any, axis: int | None, group_size: int, bits: int, signed: bool, packed: bool, scale: Any, zero_point: Any
+) -> tuple[float, float, float, float]: ...
+def quantization_error_of_groups(
+    w: Any,
+    q: Any,
+    axis: int | None,
+    group_size: int,
+    bits: int,
+    signed: bool,
+    packed: bool,
+    scale: Any,
+    zero_point: Any,
+    mse: Any,
+    max: Any,
+    sqnr: Any,
+    cosine: Any,
+) -> None: ...
 def softmax(x: Any, temperature: Any, axis: int, out: Any) -> None: ...
 def matmul_bitmask(x: Any, values: Any, bits: Any, row_offsets: Any, shape: tuple[int, ...], out: Any) -> None: ...
 def kth_magnitude(w: Any, k: int) -> float: ...

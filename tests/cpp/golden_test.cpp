@@ -265,7 +265,6 @@ class Run {
 
   // Asymmetric along rows, symmetric along columns.
   void quantize_by_rules(DType dtype) {
-    const RangeOptions whole{RangeMethod::kWhole, 100, {0, 1}, nullptr};
     Matrix w = floats(dtype), out(dtype, rows_, cols_);
     for (const char* name : {"tersor", "compressed-tensors", "onnx", "torch", "gptq", "awq", "matmulnbits"})
       for (const GroupAxis groups : {GroupAxis{1, 40}, GroupAxis{0, 7}}) {
@@ -279,7 +278,7 @@ class Run {
         Matrix q(DType::kUInt8, rows_, cols_), scale(dtype, symmetric ? along : rows_, symmetric ? cols_ : along);
         Matrix zero_point(DType::kUInt8, symmetric ? along : rows_, symmetric ? cols_ : along);
         const View zero_view = zero_point.view(), *const zeros = symmetric ? nullptr : &zero_view;
-        quantize_groups(w.view(), groups, whole, options, q.view(), scale.view(), zeros);
+        quantize_groups(w.view(), groups, kWholeRanges, options, q.view(), scale.view(), zeros);
         const std::string what = std::string("quantize ") + name + (symmetric ? " symmetric" : " asymmetric");
         keep(what.c_str(), dtype, q.hash());
         keep((what + " scale").c_str(), dtype, scale.hash());

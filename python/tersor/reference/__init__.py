@@ -51,6 +51,8 @@ from tersor.reference.prune import (
     sparsity,
 )
 from tersor.reference.quantize import dequantize_int8, quantize_int8, round_fixed
+from tersor.reference.quantize_error import quantization_error
+from tersor.reference.quantize_fake import fake_quantize, fake_quantize_backward
 from tersor.reference.quantize_groups import dequantize, quantize
 from tersor.reference.select import kth_magnitude, kth_value, magnitude_threshold, quantile
 from tersor.reference.softmax import softmax
@@ -81,6 +83,8 @@ __all__ = [
     "encode_float",
     "encode_gguf",
     "entropy",
+    "fake_quantize",
+    "fake_quantize_backward",
     "global_scale",
     "histogram",
     "histogram2d",
@@ -106,6 +110,7 @@ __all__ = [
     "prune_magnitude",
     "prune_threshold",
     "quantile",
+    "quantization_error",
     "quantize",
     "quantize_int8",
     "random_scores",

@@ -89,8 +89,18 @@ class Convention:
         """Of asymmetric codes, by the scale as it is stored, or before that, ``exact``."""
         return self.clamp(self.least - np.rint(low / scale))
 
+    def quotient(self, x: Array, scale: Array) -> Array:
+        return np.asarray(x / scale)
+
+    def place(self, quotient: Array, zero_point: Array, round_: Rounding) -> Array:
+        """What is clamped."""
+        return np.asarray(round_(quotient) + zero_point)
+
+    def clamped(self, place: Array, round_: Rounding) -> Array:
+        return self.clamp(place)
+
     def codes(self, x: Array, scale: Array, zero_point: Array, round_: Rounding) -> Array:
-        return self.clamp(round_(x / scale) + zero_point)
+        return self.clamped(self.place(self.quotient(x, scale), zero_point, round_), round_)
 
 
 class Tersor(Convention):
@@ -130,8 +140,14 @@ class CompressedTensors(Convention):
         place = self.in_w_dtype(self.least - self.in_w_dtype(low / np.where(unusable, 0, scale)))
         return np.rint(np.where(np.isnan(place), 0, self.clamp(place)))
 
-    def codes(self, x: Array, scale: Array, zero_point: Array, round_: Rounding) -> Array:
-        return round_(self.clamp(self.in_w_dtype(self.in_w_dtype(x / scale) + zero_point)))
+    def quotient(self, x: Array, scale: Array) -> Array:
+        return self.in_w_dtype(x / scale)
+
+    def place(self, quotient: Array, zero_point: Array, round_: Rounding) -> Array:
+        return self.in_w_dtype(quotient + zero_point)
+
+    def clamped(self, place: Array, round_: Rounding) -> Array:
+        return round_(self.clamp(place))
 
 
 class Onnx(Convention):
@@ -166,8 +182,8 @@ class Torch(Convention):
     def instead(self) -> float:
         return EPSILON["float32"]
 
-    def codes(self, x: Array, scale: Array, zero_point: Array, round_: Rounding) -> Array:
-        return self.clamp(round_(x * (1 / scale)) + zero_point)
+    def quotient(self, x: Array, scale: Array) -> Array:
+        return np.asarray(x * (1 / scale))
 
 
 class Gptq(Convention):
@@ -210,8 +226,8 @@ class Awq(Convention):
     def zero_points(self, low: Array, scale: Array, exact: Array, unusable: Array) -> Array:
         return self.clamp(self.least - np.rint(self.in_w_dtype(low / scale)))
 
-    def codes(self, x: Array, scale: Array, zero_point: Array, round_: Rounding) -> Array:
-        return self.clamp(round_(self.in_w_dtype(x / scale)) + zero_point)
+    def quotient(self, x: Array, scale: Array) -> Array:
+        return self.in_w_dtype(x / scale)
 
 
 class MatMulNBits(Convention):

@@ -163,7 +163,7 @@ def quantize(
     zero = np.asarray(rule.middle) if zero_point is None else groups.spread(zero_point)
     zero = np.broadcast_to(zero, w.shape).astype(x.dtype)
     codes = rule.codes(x, groups.spread(scale).astype(x.dtype), zero, lambda y: rounded(y, str(rounding), seed))
-    return np.where(np.isnan(x), zero, codes).astype(code_dtype), scale, zero_point
+    return np.where(np.isnan(codes), zero, codes).astype(code_dtype), scale, zero_point
 
 
 def scales_of(rule: Convention, low: Array, high: Array) -> tuple[Array, Array]:
