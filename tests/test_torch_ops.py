@@ -92,6 +92,7 @@ def test_every_function_has_its_operator() -> None:
         "cubic_sparsity",
         "score_units_by_loss",  # calls Python
         "BitmaskTensor",
+        "Calibrator",  # an object with a state
         "Quantized",
         "QuantizationError",
         "bitmask_to_csr",  # for sparse matrices, which operators do not take

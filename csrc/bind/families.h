@@ -16,6 +16,7 @@ void bind_quantize(py::module_& module);
 void bind_quantize_groups(py::module_& module);
 void bind_quantize_error(py::module_& module);
 void bind_quantize_fake(py::module_& module);
+void bind_quantize_calibrate(py::module_& module);
 void bind_pack(py::module_& module);
 void bind_formats_float(py::module_& module);
 void bind_formats_gguf(py::module_& module);

@@ -19,6 +19,7 @@ PYBIND11_MODULE(_core, module, pybind11::multiple_interpreters::not_supported())
   bind_quantize_groups(module);
   bind_quantize_error(module);
   bind_quantize_fake(module);
+  bind_quantize_calibrate(module);
   bind_pack(module);
   bind_formats_float(module);
   bind_formats_gguf(module);

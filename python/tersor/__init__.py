@@ -45,6 +45,7 @@ from tersor.prune_ranked import (
     prune_wanda,
 )
 from tersor.quantize import dequantize_int8, quantize_int8, round_fixed
+from tersor.quantize_calibrate import Calibrator
 from tersor.quantize_error import QuantizationError, quantization_error
 from tersor.quantize_fake import fake_quantize, fake_quantize_backward
 
@@ -61,6 +62,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BitmaskTensor",
+    "Calibrator",
     "QuantizationError",
     "Quantized",
     "and_masks",

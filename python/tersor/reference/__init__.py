@@ -51,6 +51,7 @@ from tersor.reference.prune import (
     sparsity,
 )
 from tersor.reference.quantize import dequantize_int8, quantize_int8, round_fixed
+from tersor.reference.quantize_calibrate import binned_counts, entropy_bounds
 from tersor.reference.quantize_error import quantization_error
 from tersor.reference.quantize_fake import fake_quantize, fake_quantize_backward
 from tersor.reference.quantize_groups import dequantize, quantize
@@ -63,6 +64,7 @@ __all__ = [
     "apply_mask",
     "arithmetic_dtype",
     "bin_edges",
+    "binned_counts",
     "bins_of",
     "bitmask_from_csr",
     "bitmask_to_csr",
@@ -83,6 +85,7 @@ __all__ = [
     "encode_float",
     "encode_gguf",
     "entropy",
+    "entropy_bounds",
     "fake_quantize",
     "fake_quantize_backward",
     "global_scale",
