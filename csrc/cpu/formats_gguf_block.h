@@ -20,11 +20,13 @@ TERSOR_INLINE I32 cut(F32 x) noexcept {
 
 // --- numbers ---------------------------------------------------------------------------------------------------------
 
-// A multiple of 16 numbers as float32: where they lie, or in `room`.
+// A multiple of 16 numbers as float32: where they lie, if that is a place for a float, or in `room`.
 template <class Storage>
 TERSOR_INLINE const float* as_float32(const typename Storage::Bits* from, std::int64_t count, float* room) noexcept {
   if constexpr (sizeof(typename Storage::Bits) == 4) {
-    return reinterpret_cast<const float*>(from);
+    if (reinterpret_cast<std::uintptr_t>(from) % alignof(float) == 0) return reinterpret_cast<const float*>(from);
+    std::memcpy(room, from, static_cast<std::size_t>(count) * sizeof(float));
+    return room;
   } else {
     for (std::int64_t i = 0; i < count; i += kLanes) {
       const auto x = Storage::widen(load(from + i));
