@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from typing import Any
 
@@ -110,6 +111,18 @@ def test_every_code(kind: str) -> None:
     with np.errstate(all="ignore"):
         expected = canonical_nan(quants().dequantize(data, type_of(kind)))
     assert_same_bits(decode(kind, data), expected, kind)
+
+
+# SHA-256, its first digits, of what quantize_row_*_ref of ggml 0.25.3 makes of the numbers below, compiled with
+# -ffp-contract=off. The package gguf does not make these types.
+BYTES_OF_GGML = {"q4_k": "38a20f6ac98e7f14", "q5_k": "816dc76995c6bef0", "q6_k": "e77f692f0e9c38cd"}
+
+
+@pytest.mark.parametrize("kind", SUPER)
+def test_bytes_of_ggml(kind: str) -> None:
+    k = np.arange(16 * 1024)
+    w = ((k * 7919 % 2003 - 1001) * (1 + k // 256 % 7) / 512).astype(np.float32).reshape(16, 1024)
+    assert hashlib.sha256(encode(kind, w).tobytes()).hexdigest()[:16] == BYTES_OF_GGML[kind]
 
 
 # --- the specification ----------------------------------------------------------------------------------------------
