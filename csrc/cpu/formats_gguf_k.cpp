@@ -33,19 +33,20 @@ struct Q6_K {
   static constexpr int kUpperBits = 128, kShares = 192, kScale = 208, kBytes = 210;
 };
 
-// By integers: a vector made of one half in memory would wait for that to be written. A multiplication by a power of two moves the
-// exponent, of subnormal halves too.
+// By integers: a vector made of one half in memory would wait for that to be written. Scales of q6_k are often subnormal, so that
+// no step may be slow for those.
 TERSOR_INLINE float number_of_half(const std::uint8_t* from) noexcept {
   std::uint16_t half;
   std::memcpy(&half, from, sizeof half);
-  std::uint32_t bits = (half & 0x7fffu) << 13;
-  float number;
-  std::memcpy(&number, &bits, sizeof bits);
-  number *= 0x1p112f;
-  std::memcpy(&bits, &number, sizeof bits);
-  if ((half & 0x7c00) == 0x7c00) bits = 0x7f800000u | (half & 0x3ffu) << 13;
+  const std::uint32_t magnitude = half & 0x7fffu;
+  const float subnormal = static_cast<float>(magnitude) * 0x1p-24f;
+  std::uint32_t bits;
+  std::memcpy(&bits, &subnormal, sizeof bits);
+  if (magnitude >= 0x400) bits = (magnitude << 13) + (112u << 23);
+  if (magnitude >= 0x7c00) bits = magnitude << 13 | 0x7f800000u;
   bits |= (half & 0x8000u) << 16;
-  std::memcpy(&number, &bits, sizeof bits);
+  float number;
+  std::memcpy(&number, &bits, sizeof number);
   return number;
 }
 TERSOR_INLINE std::uint16_t half_of(float number) noexcept {
