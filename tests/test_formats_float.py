@@ -128,18 +128,20 @@ def test_scales_round_as_float8_of_ml_dtypes(each_level: Any) -> None:
                 assert_same_bits(found, np.where(expected == 0, of_zero, expected).astype(np.uint8), setting)
 
 
-@pytest.mark.parametrize("kind, dtype", [("nvfp4", ml_dtypes.float8_e4m3fn), ("mxfp4", ml_dtypes.float8_e8m0fnu)])
-def test_every_scale_is_read(kind: str, dtype: Any, each_level: Any) -> None:
+@pytest.mark.parametrize("kind, scale_dtype", [("nvfp4", ml_dtypes.float8_e4m3fn), ("mxfp4", ml_dtypes.float8_e8m0fnu)])
+def test_every_scale_is_read(kind: str, scale_dtype: Any, dtype: np.dtype[Any], each_level: Any) -> None:
+    """NaN among them, of which comes the NaN that has no sign."""
     scale = np.arange(256, dtype=np.uint8)
     size = sizes_of(kind)[0]
-    packed = np.full(256 * size // 2, 0x22, np.uint8)  # ones
-    numbers = scale.view(dtype).astype(np.float32)
+    packed = np.full(256 * size // 2, 0xA2, np.uint8)  # 1, -1, ..
+    with np.errstate(over="ignore"):
+        numbers = scale.view(scale_dtype).astype(np.float32)[:, None] * np.tile(np.float32([1, -1]), size // 2)
+        numbers = numbers.astype(dtype)
+    numbers[is_nan(numbers)] = np.nan
     for setting in each_level:
-        out = np.empty((256, size), np.float32)
+        out = np.empty((256, size), dtype)
         _core.decode_float(packed, scale, kind, size, 1.0, out)
-        assert_same_bits(
-            out, np.where(is_nan(numbers), np.float32(np.nan), numbers).repeat(size).reshape(out.shape), setting
-        )
+        assert_same_bits(out, numbers, setting)
 
 
 @pytest.mark.parametrize("kind", ["nf4", "fp4"])
@@ -432,6 +434,7 @@ def test_refusals_of_parts() -> None:
     for change, error, pattern in (
         ({"kind": "int4"}, ValueError, r"format must be one of \"nf4\""),
         ({"size": 8}, ValueError, r"group_size must be a power of two in \[16, 4096\], got 8"),
+        ({"kind": "nf4", "size": 16}, ValueError, r"group_size must be a power of two in \[32, 4096\], got 16"),
         ({"size": 48}, ValueError, r"group_size must be a power of two"),
         ({"scale": scale[:3]}, ValueError, r"scale has 3 items; for w of shape \(2, 64\) it must have 4"),
         ({"packed": packed[:63]}, ValueError, r"packed has 63 items"),

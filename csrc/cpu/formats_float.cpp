@@ -175,11 +175,13 @@ TERSOR_INLINE I32 e2m1_codes(F32 x, float vanishing) noexcept {
   return codes | (less(x, splat(-vanishing)) & splat(8));
 }
 
-TERSOR_INLINE I32 places_among(F32 x, const float (&bounds)[kTableCodes - 1]) noexcept {
+TERSOR_INLINE I32 places_among(F32 x, const CodeTable& table) noexcept {
   x = select_or_zero(equal(x, x), x);
-  I32 places = splat(0);
-  for (const float bound : bounds) places = places - greater(x, splat(bound));
-  return places;
+  const auto next = [&](I32 places, F32 bounds) TERSOR_LAMBDA { return places + places - greater(x, bounds); };
+  const I32 is_upper = greater(x, splat(table.middle));
+  I32 places = next(splat(0) - is_upper, select(is_upper, splat(table.halves[1]), splat(table.halves[0])));
+  places = next(places, lookup8(table.quarters, bit_cast<std::uint32_t>(places)));
+  return next(places, lookup8(table.eighths, bit_cast<std::uint32_t>(places)));
 }
 
 TERSOR_INLINE U8 codes_at(I32 places, const std::uint8_t (&codes)[kTableCodes]) noexcept {
@@ -236,39 +238,137 @@ void encode(const std::byte* w, std::int64_t count, std::int64_t run, const floa
   else if (table.is_e2m1)
     runs([=](F32 x, F32 scale) TERSOR_LAMBDA { return bit_cast<std::uint8_t>(demote(e2m1_codes(x * scale, vanishing))); });
   else if (rule.divides)
-    runs([&](F32 x, F32 scale) TERSOR_LAMBDA { return codes_at(places_among(x / scale, table.bounds), table.codes); });
+    runs([&](F32 x, F32 scale) TERSOR_LAMBDA { return codes_at(places_among(x / scale, table), table.codes); });
   else
-    runs([&](F32 x, F32 scale) TERSOR_LAMBDA { return codes_at(places_among(x * scale, table.bounds), table.codes); });
+    runs([&](F32 x, F32 scale) TERSOR_LAMBDA { return codes_at(places_among(x * scale, table), table.codes); });
 }
 
 // --- numbers ------------------------------------------------------------------------------------------------------------
 
-// Codes of 16 entries to numbers.
-TERSOR_INLINE F32 numbers_of(U8 codes, const CodeTable& table) noexcept {
-  const U32 index = wide(codes);
-  return select(greater(bit_cast<std::int32_t>(index), splat(7)), lookup8(table.high, index), lookup8(table.low, index));
-}
+// Numbers of 16 codes of a run: of 32 bits and more a product for each.
+template <class Out>
+struct RunNumbers {
+  const CodeTable& table;
+  F32 scale;
+  TERSOR_INLINE RunNumbers(const CodeTable& of, float by) noexcept : table(of), scale(splat(by)) {}
+  TERSOR_INLINE auto of(U8 codes) const noexcept {
+    const U32 index = wide(codes);
+    const F32 low = lookup8(table.low, index), high = lookup8(table.high, index);
+    return narrow_to<Out>(select(greater(bit_cast<std::int32_t>(index), splat(7)), high, low) * scale);
+  }
+};
+
+// 16 numbers of 16 bits as their lower and upper bytes.
+struct ByteTables {
+  U8 lower, upper;
+  explicit TERSOR_INLINE ByteTables(U16 numbers) noexcept {
+    const U8x32 bytes = demote_u8(concat(numbers & splat<std::uint16_t>(0xff), shift_right<8>(numbers)));
+    lower = half_from<0>(bytes);
+    upper = half_from<16>(bytes);
+  }
+  // Those at these places, and what else shall be in their upper bytes.
+  TERSOR_INLINE U16 at(U8 places, U8 above) const noexcept {
+    const auto low = __builtin_shuffle(lower.reg[0], places.reg[0]);
+    const auto high = __builtin_shuffle(upper.reg[0], places.reg[0]) | above.reg[0];
+    const U8 first{{__builtin_shufflevector(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)}};
+    const U8 second{{__builtin_shufflevector(low, high, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)}};
+    return bit_cast<std::uint16_t>(concat(first, second));
+  }
+};
+
+// Of 16 bits: the 16 products of the run are made first.
+template <class Out>
+  requires(sizeof(typename Out::Bits) == 2)
+struct RunNumbers<Out> {
+  ByteTables numbers;
+  TERSOR_INLINE RunNumbers(const CodeTable& table, float by) noexcept
+      : numbers(narrow_to<Out>(concat(load<8>(table.low), load<8>(table.high)) * splat(by))) {}
+  TERSOR_INLINE U16 of(U8 codes) const noexcept { return numbers.at(codes, splat<std::uint8_t>(0)); }
+};
+
+// Two neighbouring runs of 16 whose scales are finite: the 8 products of each that have no sign. A product for each entry would
+// take as long as all products of a run.
+template <class Out>
+struct PairNumbers {
+  ByteTables numbers;
+  TERSOR_INLINE PairNumbers(const CodeTable& table, const float* scales) noexcept
+      : numbers(Out::narrow_number(
+            concat(load<8>(table.low) * splat<float, 8>(scales[0]), load<8>(table.low) * splat<float, 8>(scales[1])))) {}
+  TERSOR_INLINE U16 of(U8 codes, std::uint8_t run) const noexcept {
+    const U8 sign = codes & splat<std::uint8_t>(8);
+    const U8 above = bit_cast<std::uint8_t>(shift_left<4>(bit_cast<std::uint16_t>(sign)));
+    return numbers.at((codes ^ sign) | splat(static_cast<std::uint8_t>(8 * run)), above);
+  }
+};
 
 // 64 entries, past the caches where `out` is aligned for that.
-template <class Out>
-TERSOR_INLINE void store_64(typename Out::Bits* to, const F32 (&numbers)[4], bool streams) noexcept {
-  if constexpr (sizeof(typename Out::Bits) == 2) {
+template <class Bits>
+TERSOR_INLINE void store_64(Bits* to, const Lanes<Bits> (&numbers)[4], bool streams) noexcept {
+  const auto put = [=](Bits* place, auto line) TERSOR_LAMBDA {
+    if (streams)
+      stream(place, line);
+    else
+      store(place, line);
+  };
+  if constexpr (sizeof(Bits) == 2) {
+    put(to, concat(numbers[0], numbers[1]));
+    put(to + 2 * kLanes, concat(numbers[2], numbers[3]));
+  } else {
+    for (int k = 0; k < 4; ++k) put(to + kLanes * k, numbers[k]);
+  }
+}
+
+// How the runs of 64 entries follow each other.
+enum class Runs : std::uint8_t { kOf64, kOf32, kOf16, kPairsOf16 };
+
+template <Runs kRuns, class Out>
+TERSOR_INLINE void decode_64(U8x64 codes, const float* scales, const CodeTable& table, typename Out::Bits* to,
+                             bool streams) noexcept {
+  const auto first = half_from<0>(codes), second = half_from<32>(codes);
+  const U8 parts[4] = {half_from<0>(first), half_from<16>(first), half_from<0>(second), half_from<16>(second)};
+  Lanes<typename Out::Bits> numbers[4];
+  if constexpr (kRuns == Runs::kPairsOf16) {
     for (int k = 0; k < 4; k += 2) {
-      const auto line = concat(narrow_to<Out>(numbers[k]), narrow_to<Out>(numbers[k + 1]));
-      if (streams)
-        stream(to + kLanes * k, line);
-      else
-        store(to + kLanes * k, line);
+      const PairNumbers<Out> pair(table, scales + k);
+      numbers[k] = pair.of(parts[k], 0);
+      numbers[k + 1] = pair.of(parts[k + 1], 1);
     }
   } else {
-    for (int k = 0; k < 4; ++k) {
-      const auto line = narrow_to<Out>(numbers[k]);
-      if (streams)
-        stream(to + kLanes * k, line);
-      else
-        store(to + kLanes * k, line);
+    constexpr int kCount = kRuns == Runs::kOf64 ? 1 : kRuns == Runs::kOf32 ? 2 : 4;
+    for (int r = 0; r < kCount; ++r) {
+      const RunNumbers<Out> run(table, scales[r]);
+      for (int k = 4 / kCount * r; k < 4 / kCount * (r + 1); ++k) numbers[k] = run.of(parts[k]);
     }
   }
+  store_64(to, numbers, streams);
+}
+
+template <Runs kRuns, class Out>
+TERSOR_INLINE void decode_runs(const std::uint8_t* packed, std::int64_t count, int run_bits, const float* scales,
+                               const CodeTable& table, typename Out::Bits* to, bool streams) noexcept {
+  const auto split = [&](const std::uint8_t* from) TERSOR_LAMBDA {
+    const U8x32 bytes = load<32>(from);
+    return split_nibbles(table.even_is_high ? swap_nibbles(bytes) : bytes, splat<std::uint8_t, 64>(0));
+  };
+  std::int64_t i = 0;
+  for (; i + 64 <= count; i += 64) decode_64<kRuns, Out>(split(packed + i / 2), scales + (i >> run_bits), table, to + i, streams);
+  if (i == count) return;
+  alignas(64) std::uint8_t bytes[32] = {}, codes[64];
+  std::memcpy(bytes, packed + i / 2, static_cast<std::size_t>((count - i + 1) / 2));
+  store(codes, split(bytes));
+  for (; i < count; i += kLanes) {
+    const Partial rest{static_cast<int>(count - i < kLanes ? count - i : kLanes)};
+    store(to + i, RunNumbers<Out>(table, scales[i >> run_bits]).of(load(codes + i % 64)), rest);
+  }
+}
+
+TERSOR_INLINE bool are_finite(const float* numbers, std::int64_t count) noexcept {
+  F32 rest = splat(0.0f);  // NaN once there is something else
+  std::int64_t i = 0;
+  const auto include = [&](F32 x) TERSOR_LAMBDA { rest = rest + (x - x); };
+  for (; i + kLanes <= count; i += kLanes) include(load(numbers + i));
+  if (i < count) include(load(numbers + i, Partial{static_cast<int>(count - i)}));
+  return all_of(equal(rest, rest));
 }
 
 template <class Out>
@@ -277,28 +377,15 @@ void decode(const std::uint8_t* packed, std::int64_t count, std::int64_t run, co
   auto* const to = reinterpret_cast<typename Out::Bits*>(out);
   const int run_bits = __builtin_ctzll(static_cast<unsigned long long>(run));
   const bool streams = mode == Store::kStreaming && items_to_line(to) == 0;
-  const auto split = [&](const std::uint8_t* from) TERSOR_LAMBDA {
-    const U8x32 bytes = load<32>(from);
-    return split_nibbles(table.even_is_high ? swap_nibbles(bytes) : bytes, splat<std::uint8_t, 64>(0));
-  };
-  const auto product = [&](U8 codes, std::int64_t i)
-                           TERSOR_LAMBDA { return numbers_of(codes, table) * splat(scales[i >> run_bits]); };
-  std::int64_t i = 0;
-  for (; i + 64 <= count; i += 64) {
-    const U8x64 codes = split(packed + i / 2);
-    const auto first = half_from<0>(codes), second = half_from<32>(codes);
-    const F32 numbers[4] = {product(half_from<0>(first), i), product(half_from<16>(first), i + 16),
-                            product(half_from<0>(second), i + 32), product(half_from<16>(second), i + 48)};
-    store_64<Out>(to + i, numbers, streams);
-  }
-  if (i < count) {
-    alignas(64) std::uint8_t bytes[32] = {}, codes[64];
-    std::memcpy(bytes, packed + i / 2, static_cast<std::size_t>((count - i + 1) / 2));
-    store(codes, split(bytes));
-    for (; i < count; i += kLanes) {
-      const Partial rest{static_cast<int>(count - i < kLanes ? count - i : kLanes)};
-      store(to + i, narrow_to<Out>(product(load(codes + i % 64), i)), rest);
-    }
+  if (run >= 64) {
+    decode_runs<Runs::kOf64, Out>(packed, count, run_bits, scales, table, to, streams);
+  } else if (run == 32) {
+    decode_runs<Runs::kOf32, Out>(packed, count, run_bits, scales, table, to, streams);
+  } else if (sizeof(typename Out::Bits) == 2 && are_finite(scales, count / 16)) {
+    if constexpr (sizeof(typename Out::Bits) == 2)
+      decode_runs<Runs::kPairsOf16, Out>(packed, count, run_bits, scales, table, to, streams);
+  } else {
+    decode_runs<Runs::kOf16, Out>(packed, count, run_bits, scales, table, to, streams);
   }
   finish(mode);
 }

@@ -21,13 +21,16 @@ enum class ScaleFormat : std::uint8_t {
 
 inline constexpr int kTableCodes = 16;
 
-// The numbers that codes stand for, and how many numbers of 15 that ascend an entry exceeds: the place of its code.
+// The numbers that codes stand for; and between neighbours in ascending order the bounds, so many of which an entry exceeds as
+// its code has place in that order.
 struct CodeTable {
   alignas(64) float low[kTableCodes / 2], high[kTableCodes / 2];
-  float bounds[kTableCodes - 1];
-  alignas(16) std::uint8_t codes[kTableCodes];
-  bool is_e2m1;       // the codes are of float4_e2m1fn, by arithmetic, ties to even
-  bool even_is_high;  // the nibble of even entries
+  // A search by halves: the middle bound, those of the halves, of the quarters, of the eighths.
+  alignas(64) float quarters[8], eighths[8];
+  float middle, halves[2];
+  alignas(16) std::uint8_t codes[kTableCodes];  // by place
+  bool is_e2m1;                                 // the codes are of float4_e2m1fn, by arithmetic, ties to even
+  bool even_is_high;                            // the nibble of even entries
 };
 
 // Entries by their scales, to codes of a table.
@@ -37,8 +40,8 @@ struct FloatCodeRule {
   bool narrows;  // quotients are of w's dtype: negative ones that vanish in it have no sign. For powers of two alone
 };
 
-// Runs of `run` entries, a power of two from 16 on, the last one shorter; numbers of runs have room for whole vectors. Numbers are
-// float32; float64 is rounded to it first.
+// Runs of `run` entries, a power of two from 16 on (there the numbers of codes from 8 on are the others' negatives), the last one
+// shorter; arrays with an item a run have room for whole vectors. Numbers are float32; float64 is rounded to it first.
 struct FormatsFloatKernels {
   // The greatest finite magnitude of each run, in w's dtype without the sign; 0 where there is none.
   using Measure = void(const std::byte* w, std::int64_t count, std::int64_t run, std::byte* magnitudes) noexcept;

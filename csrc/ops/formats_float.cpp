@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <cstring>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -63,8 +64,12 @@ constexpr cpu::CodeTable table_of(const Numbers& numbers, bool is_e2m1) {
   for (int i = 0; i < cpu::kTableCodes; ++i) {
     (i < 8 ? table.low[i] : table.high[i - 8]) = numbers[i];
     table.codes[i] = order[i];
-    if (i > 0) table.bounds[i - 1] = (numbers[order[i - 1]] + numbers[order[i]]) / 2;
   }
+  const auto bound = [&](int i) { return (numbers[order[i]] + numbers[order[i + 1]]) / 2; };
+  table.middle = bound(7);
+  for (int i = 0; i < 2; ++i) table.halves[i] = bound(8 * i + 3);
+  for (int i = 0; i < 4; ++i) table.quarters[i] = bound(4 * i + 1);
+  for (int i = 0; i < 8; ++i) table.eighths[i] = bound(2 * i);
   table.is_e2m1 = is_e2m1;
   table.even_is_high = !is_e2m1;
   return table;
@@ -84,7 +89,7 @@ bool has_float32_scales(const FloatFormat& format) noexcept { return format.scal
 
 // --- what is asked of the arguments ----------------------------------------------------------------------------------------
 
-constexpr std::int64_t kLeastRun = 16, kMostRun = 4096;
+constexpr std::int64_t kMostRun = 4096;
 
 void require_size(const View& view, std::int64_t size, const View& full) {
   if (view.size() != size)
@@ -95,8 +100,9 @@ void require_size(const View& view, std::int64_t size, const View& full) {
 void require_parts(const char* op, const View& full, const FloatFormat& format, std::int64_t run, const View& packed,
                    const View& scale) {
   require_floating(full);
-  if (run < kLeastRun || run > kMostRun || !std::has_single_bit(static_cast<std::uint64_t>(run)))
-    throw ValueError("group_size must be a power of two in [" + std::to_string(kLeastRun) + ", " + std::to_string(kMostRun) +
+  const std::int64_t least_run = has_float32_scales(format) ? 32 : 16;
+  if (run < least_run || run > kMostRun || !std::has_single_bit(static_cast<std::uint64_t>(run)))
+    throw ValueError("group_size must be a power of two in [" + std::to_string(least_run) + ", " + std::to_string(kMostRun) +
                      "], got " + std::to_string(run));
   require_dtype(packed, {DType::kUInt8});
   require_dtype(scale, {has_float32_scales(format) ? DType::kFloat32 : DType::kUInt8});
@@ -147,9 +153,12 @@ struct FloatEncoder {
     kernels.encode[dtype](from, whole, layout.size, scales, {format.table, divides, format.narrows}, to, next);
     if (whole == tile.cols) return;
     // bitsandbytes divides a last run that is shorter, and stores no 0 for it.
-    float& last = reinterpret_cast<float*>(stored)[tile.scales - 1];
-    last = std::max(last, 1e-38f);
-    kernels.encode[dtype](from + whole * item_bytes(), tile.cols - whole, layout.size, &last, {format.table, true, false},
+    std::byte* const last = stored + (tile.scales - 1) * scale_bytes();
+    float absmax;
+    std::memcpy(&absmax, last, sizeof absmax);
+    absmax = std::max(absmax, 1e-38f);
+    std::memcpy(last, &absmax, sizeof absmax);
+    kernels.encode[dtype](from + whole * item_bytes(), tile.cols - whole, layout.size, &absmax, {format.table, true, false},
                           to + whole / 2, nullptr);
   }
 };
@@ -192,12 +201,11 @@ void decode_float(const View& packed, const View& scale, const FloatFormat& form
   const std::int64_t scratch_bytes = rectangle_bytes + padded(cut.groups_each) * static_cast<std::int64_t>(sizeof(float));
   for_each_stretch(layout, item_size(out.dtype), scratch_bytes, [&](const Tile& tile, std::byte* scratch) {
     const auto* const stored = scale.data + tile.first_scale * item_size(scale.dtype);
-    const auto* scales = reinterpret_cast<const float*>(stored);
-    if (!has_float32_scales(format)) {
-      auto* const loaded = reinterpret_cast<float*>(scratch + rectangle_bytes);
-      kernels.load_scales(stored, tile.scales, format.scale, global, loaded);
-      scales = loaded;
-    }
+    auto* const scales = reinterpret_cast<float*>(scratch + rectangle_bytes);
+    if (has_float32_scales(format))  // which may begin at any byte
+      std::memcpy(scales, stored, static_cast<std::size_t>(tile.scales) * sizeof(float));
+    else
+      kernels.load_scales(stored, tile.scales, format.scale, global, scales);
     const Rectangle part{0, 1, tile.col, tile.cols};
     const auto* const from = reinterpret_cast<const std::uint8_t*>(packed.data) + tile.col / 2;
     kernels.decode[out.dtype](from, tile.cols, run, scales, format.table, grid.place(part, scratch).row<std::byte>(0), store);
