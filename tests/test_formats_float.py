@@ -249,6 +249,14 @@ def test_rows_that_are_no_whole_runs() -> None:
         assert found.shape == w.shape and abs(found - w).max() < 0.75
 
 
+@pytest.mark.parametrize("convert", [np.asarray, to_torch], ids=["numpy", "torch"])
+def test_scales_of_mxfp4_may_be_float8_too(convert: Any) -> None:
+    tensors = formats.encode("mxfp4-pack-quantized", weight())
+    as_float8 = tensors | {"weight_scale": tensors["weight_scale"].view(ml_dtypes.float8_e8m0fnu)}
+    found = formats.decode("mxfp4-pack-quantized", {key: convert(tensor) for key, tensor in as_float8.items()})
+    assert_same_bits(as_numpy(found), formats.decode("mxfp4-pack-quantized", tensors))
+
+
 def test_ocp_rounds_scales_down() -> None:
     w = np.full((1, 32), 7.0, np.float32)
     by_name = {each: formats.encode("mxfp4-pack-quantized", w, convention=each) for each in ("compressed-tensors", "ocp")}
@@ -347,6 +355,28 @@ def test_codes_of_compressed_tensors(dtype: str) -> None:
         numbers = unpack_fp4_from_uint8(ours["weight_packed"], 16, 128, torch.float32)
     decoded = dequantize(numbers, args=args, dtype=torch.bfloat16, **scale)
     assert torch.equal(decoded, formats.decode("nvfp4-pack-quantized", ours))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("kind", ["nf4", "fp4"])
+def test_tensors_of_bitsandbytes(kind: str, dtype: str) -> None:
+    """Its own, and what it makes of ours. Nested scales lie about a mean whose last bits are its own."""
+    functional = pytest.importorskip("bitsandbytes.functional", reason="bitsandbytes is not installed")
+    import torch
+
+    for shape, size, nested in itertools.product(((24, 256), (5, 66)), (32, 64, 4096), (False, True)):
+        name = f"bitsandbytes-{kind}" + ("-nested" if nested else "")
+        w = torch.from_numpy(weight(*shape)).to(getattr(torch, dtype))
+        q, state = functional.quantize_4bit(w, blocksize=size, quant_type=kind, compress_statistics=nested)
+        theirs = {"weight": q} | {f"weight.{key}": tensor for key, tensor in state.as_dict(packed=True).items()}
+        ours = formats.encode(name, w, group_size=size)
+        assert torch.equal(formats.decode(name, theirs), functional.dequantize_4bit(q, state)), (shape, size, nested)
+        assert set(ours) == set(theirs) and torch.equal(ours["weight"], q), (shape, size, nested)
+        for key in ours if not nested else ("weight.quant_map", "weight.nested_quant_map"):
+            assert ours[key].dtype == theirs[key].dtype and torch.equal(ours[key], theirs[key]), (key, shape, size)
+        parts = {key.removeprefix("weight."): tensor for key, tensor in ours.items() if key != "weight"}
+        read = functional.QuantState.from_dict(parts, device="cpu")
+        assert torch.equal(functional.dequantize_4bit(ours["weight"], read), formats.decode(name, ours)), (shape, size)
 
 
 # --- what is no such file ----------------------------------------------------------------------------------------------
