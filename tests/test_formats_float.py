@@ -40,6 +40,9 @@ def arrangements(w: Array) -> Iterator[Array]:
     wide[::2, 1:-2] = w
     yield wide[::2, 1:-2]
     yield w[::-1, ::-1].copy()[::-1, ::-1]
+    at_odd_byte = np.empty(w.nbytes + 1, np.uint8)[1:].view(w.dtype).reshape(w.shape)
+    at_odd_byte[...] = w
+    yield at_odd_byte
 
 
 # --- the specification -------------------------------------------------------------------------------------------------
