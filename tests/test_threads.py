@@ -476,6 +476,8 @@ TESTED_APART = {
     "test_structured.py": "select_units remove_units score_units_by_loss",
     "test_information.py": "histogram2d mutual_information mask_information prune_information",
     "test_nats.py": "distribution_entropy divergence",
+    "test_quantize_calibrate.py": "Calibrator",
+    "test_quantize_error.py": "quantization_error",
 }
 
 
@@ -484,7 +486,7 @@ def test_every_operation_is_in_the_table() -> None:
     named = {operation.name.split()[0] for operation in OPERATIONS}
     runtime = {"cpu_level", "cpu_levels", "get_num_threads", "set_num_threads", "register_threadpoolctl"}
     apart = {name for names in TESTED_APART.values() for name in names.split()}
-    assert named | apart | runtime | {"BitmaskTensor", "Quantized"} == set(tersor.__all__)
+    assert named | apart | runtime | {"BitmaskTensor", "Quantized", "QuantizationError"} == set(tersor.__all__)
 
 
 @pytest.mark.parametrize("file", TESTED_APART)

@@ -37,6 +37,13 @@ TERSOR_INLINE auto convert(F64 x) noexcept {
     return demote_f32(x);
 }
 
+// Bytes of codes as their places in int8.
+template <class Math>
+TERSOR_INLINE Lanes<Math> places_of(U8 codes, int flip) noexcept {
+  const I8 places = bit_cast<std::int8_t>(codes ^ splat(static_cast<std::uint8_t>(flip)));
+  return convert<Math>(to_float(promote<std::int32_t>(places)));
+}
+
 template <class Math>
 TERSOR_INLINE Lanes<Math> number(Lanes<Math> x) noexcept {  // 0 for NaN
   return select_or_zero(equal(x, x), x);

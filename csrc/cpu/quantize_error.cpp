@@ -1,4 +1,4 @@
-// quantize: sums of the errors that codes make, all in float64. Absent lanes hold 0, which changes none of them.
+// quantize: sums of the errors that codes make, all in float64.
 
 #include "cpu/quantize_error.h"
 
@@ -29,21 +29,17 @@ TERSOR_INLINE void add_product(Sum& sum, int index, Part a, Part b) noexcept {
   sum.set(index, sum.part(index) + a * b);
 }
 
-template <class Storage, class Number>
-struct Comparison {
-  static constexpr bool kExact = sizeof(typename Storage::Math) == 4 && sizeof(typename Number::Math) == 4;
-  const typename Storage::Bits* w;
-  const typename Number::Bits* numbers;
+template <class Storage, class Math>
+inline constexpr bool kExactProducts = sizeof(typename Storage::Math) == 4 && sizeof(Math) == 4;
 
-  template <class Present>
-  TERSOR_INLINE F64 original(std::int64_t i, Present lanes) const noexcept {
-    return convert<double>(Storage::widen(load(w + i, lanes)));
-  }
-  template <class Present>
-  TERSOR_INLINE F64 decoded(std::int64_t i, Present lanes) const noexcept {
-    return convert<double>(Number::widen(load(numbers + i, lanes)));
-  }
-};
+template <class Storage, class Present>
+TERSOR_INLINE F64 original(const std::byte* w, std::int64_t i, Present lanes) noexcept {
+  return convert<double>(Storage::widen(load(reinterpret_cast<const typename Storage::Bits*>(w) + i, lanes)));
+}
+template <class Math, class Present>
+TERSOR_INLINE F64 decoded(const std::uint8_t* q, Present lanes, int flip, Lanes<Math> scale, Lanes<Math> zero_place) noexcept {
+  return convert<double>((places_of<Math>(load(q, lanes), flip) - zero_place) * scale);
+}
 
 struct ErrorSums {
   Sum errors, squares, numbers, products, largest;
@@ -73,62 +69,59 @@ struct ErrorSums {
   }
 };
 
-// The loop is written out: sums that a lambda holds would pass through memory.
-template <class Storage, class Number>
-TERSOR_INLINE void compare_group(Comparison<Storage, Number> of, Group group, double* tallies, std::int64_t stride) noexcept {
-  constexpr bool kExact = Comparison<Storage, Number>::kExact;
-  ErrorSums sums;
-  const std::int64_t end = group.begin + group.count;
-  std::int64_t i = group.begin;
-  for (; i + kLanes <= end; i += kLanes) sums.include<kExact>(of.original(i, Full{}), of.decoded(i, Full{}));
-  if (i < end) {
-    const Partial rest{static_cast<int>(end - i)};
-    sums.include<kExact>(of.original(i, rest), of.decoded(i, rest));
+// The inner loop is written out: sums that a lambda holds would pass through memory. Absent lanes are made 0: their codes are not.
+template <class Storage, class Math>
+void compare_groups(const std::byte* w, const std::uint8_t* q, std::int64_t cols, std::int64_t group_size, int flip,
+                    const std::byte* scales, const std::byte* zero_points, double* tallies, std::int64_t stride) noexcept {
+  constexpr bool kExact = kExactProducts<Storage, Math>;
+  const auto *scale = reinterpret_cast<const Math*>(scales), *zero_point = reinterpret_cast<const Math*>(zero_points);
+  for (std::int64_t g = 0; g * group_size < cols; ++g) {
+    const auto [begin, count] = group_at(g, cols, group_size);
+    const auto of_scale = splat(scale[g]), zero_place = splat(zero_point[g] - static_cast<Math>(flip));
+    ErrorSums sums;
+    const std::int64_t end = begin + count;
+    std::int64_t i = begin;
+    for (; i + kLanes <= end; i += kLanes)
+      sums.include<kExact>(original<Storage>(w, i, Full{}), decoded(q + i, Full{}, flip, of_scale, zero_place));
+    if (i < end) {
+      const Partial rest{static_cast<int>(end - i)};
+      sums.include<kExact>(original<Storage>(w, i, rest), fill_absent(decoded(q + i, rest, flip, of_scale, zero_place), rest, 0.0));
+    }
+    sums.add_to(tallies + g, stride);
   }
-  sums.add_to(tallies, stride);
 }
 
-template <class Storage, class Number>
-void compare_groups(const std::byte* w, const std::byte* numbers, std::int64_t cols, std::int64_t group_size, double* tallies,
-                    std::int64_t stride) noexcept {
-  const Comparison<Storage, Number> of{reinterpret_cast<const typename Storage::Bits*>(w),
-                                       reinterpret_cast<const typename Number::Bits*>(numbers)};
-  for (std::int64_t g = 0; g * group_size < cols; ++g) compare_group(of, group_at(g, cols, group_size), tallies + g, stride);
-}
-
-template <class Storage, class Number>
-void compare_columns(ConstRows w, ConstRows numbers, Extent extent, double* tallies, std::int64_t stride) noexcept {
-  for (std::int64_t r = 0; r < extent.rows; ++r) {
-    const Comparison<Storage, Number> of{w.row<typename Storage::Bits>(r), numbers.row<typename Number::Bits>(r)};
-    const auto compare = [&](std::int64_t i, auto lanes) TERSOR_LAMBDA {
-      const F64 x = of.original(i, lanes), y = of.decoded(i, lanes), error = x - y;
-      const auto add = [&](ErrorTally tally, F64 a, F64 b) TERSOR_LAMBDA {
-        double* const sum = tallies + tally * stride + i;
-        store(sum, load(sum) + a * b);
-      };
-      add(kSquaredErrors, error, error);
-      add(kSquares, x, x);
-      add(kSquaredNumbers, y, y);
-      add(kProducts, x, y);
-      double* const largest = tallies + kLargestError * stride + i;
-      store(largest, max(absolute(error), load(largest)));
+template <class Storage, class Math>
+void compare_columns(const std::byte* w, const std::uint8_t* q, std::int64_t cols, int flip, const std::byte* scales,
+                     const std::byte* zero_points, double* tallies, std::int64_t stride) noexcept {
+  const auto *scale = reinterpret_cast<const Math*>(scales), *zero_point = reinterpret_cast<const Math*>(zero_points);
+  const auto flipped = splat(static_cast<Math>(flip));
+  const auto compare = [&](std::int64_t i, auto lanes) TERSOR_LAMBDA {
+    const F64 x = original<Storage>(w, i, lanes);
+    const F64 y = decoded(q + i, lanes, flip, load(scale + i), load(zero_point + i) - flipped), error = x - y;
+    const auto add = [&](ErrorTally tally, F64 a, F64 b) TERSOR_LAMBDA {
+      double* const sum = tallies + tally * stride + i;
+      store(sum, load(sum) + a * b);
     };
-    std::int64_t i = 0;
-    for (; i + kLanes <= extent.cols; i += kLanes) compare(i, Full{});
-    if (i < extent.cols) compare(i, Partial{static_cast<int>(extent.cols - i)});
-  }
+    add(kSquaredErrors, error, error);
+    add(kSquares, x, x);
+    add(kSquaredNumbers, y, y);
+    add(kProducts, x, y);
+    double* const largest = tallies + kLargestError * stride + i;
+    store(largest, max(absolute(error), load(largest)));
+  };
+  std::int64_t i = 0;
+  for (; i + kLanes <= cols; i += kLanes) compare(i, Full{});
+  if (i < cols) compare(i, Partial{static_cast<int>(cols - i)});
 }
 
-#define TERSOR_BY_W(kernel, Number) \
-  {kernel<Float32, Number>, kernel<Float16, Number>, kernel<BFloat16, Number>, kernel<Float64, Number>}
+#define TERSOR_BY_W(kernel, Math) {kernel<Float32, Math>, kernel<Float16, Math>, kernel<BFloat16, Math>, kernel<Float64, Math>}
 
 }  // namespace
 
 constinit const QuantizeErrorKernels quantize_error_kernels{
-    .of_float32 = {.compare_groups = TERSOR_BY_W(compare_groups, Float32),
-                   .compare_columns = TERSOR_BY_W(compare_columns, Float32)},
-    .of_float64 = {.compare_groups = TERSOR_BY_W(compare_groups, Float64),
-                   .compare_columns = TERSOR_BY_W(compare_columns, Float64)},
+    .of_float32 = {.compare_groups = TERSOR_BY_W(compare_groups, float), .compare_columns = TERSOR_BY_W(compare_columns, float)},
+    .of_float64 = {.compare_groups = TERSOR_BY_W(compare_groups, double), .compare_columns = TERSOR_BY_W(compare_columns, double)},
 };
 
 }  // namespace tersor::cpu::TERSOR_LEVEL

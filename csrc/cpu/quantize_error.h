@@ -1,11 +1,10 @@
 #pragma once
-// How far numbers are from what codes made of them.
+// How far what codes stand for is from the numbers that they were made of.
 
 #include <cstddef>
 #include <cstdint>
 
 #include "cpu/kernel_table.h"
-#include "cpu/rows.h"
 
 namespace tersor::cpu {
 
@@ -14,17 +13,19 @@ namespace tersor::cpu {
 enum ErrorTally : int { kSquaredErrors, kSquares, kSquaredNumbers, kProducts, kLargestError, kErrorTallies };
 
 struct QuantizeErrorKernels {
-  // Adds to tallies[k * stride + group] the errors of runs of group_size columns, the last one shorter.
-  using CompareGroups = void(const std::byte* w, const std::byte* numbers, std::int64_t cols, std::int64_t group_size,
-                             double* tallies, std::int64_t stride) noexcept;
-  // Likewise of columns.
-  using CompareColumns = void(ConstRows w, ConstRows numbers, Extent extent, double* tallies, std::int64_t stride) noexcept;
-  struct OfNumbers {
+  // Adds to tallies[k * stride + group] the errors of runs of group_size columns, the last one shorter. Codes, flip, scales and
+  // zero points as decode_groups takes them.
+  using CompareGroups = void(const std::byte* w, const std::uint8_t* q, std::int64_t cols, std::int64_t group_size, int flip,
+                             const std::byte* scales, const std::byte* zero_points, double* tallies, std::int64_t stride) noexcept;
+  // Likewise of columns, a row.
+  using CompareColumns = void(const std::byte* w, const std::uint8_t* q, std::int64_t cols, int flip, const std::byte* scales,
+                              const std::byte* zero_points, double* tallies, std::int64_t stride) noexcept;
+  struct OfMath {  // by the dtype of w
     ByFloat<CompareGroups> compare_groups;
     ByFloat<CompareColumns> compare_columns;
   };
-  OfNumbers of_float32, of_float64;
-  const OfNumbers& of(DType numbers) const noexcept { return numbers == DType::kFloat64 ? of_float64 : of_float32; }
+  OfMath of_float32, of_float64;
+  const OfMath& of(DType math) const noexcept { return math == DType::kFloat64 ? of_float64 : of_float32; }
 };
 
 TERSOR_DECLARE_TABLE(QuantizeErrorKernels, quantize_error_kernels)

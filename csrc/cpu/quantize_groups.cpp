@@ -179,12 +179,6 @@ TERSOR_INLINE U8 stored_codes(F32 place, int flip) noexcept {
 }
 TERSOR_INLINE U8 stored_codes(F64 place, int flip) noexcept { return stored_codes(demote_f32(place), flip); }
 
-template <class Math>
-TERSOR_INLINE Lanes<Math> places_of(U8 codes, int flip) noexcept {
-  const I8 places = bit_cast<std::int8_t>(codes ^ splat(static_cast<std::uint8_t>(flip)));
-  return convert<Math>(to_float(promote<std::int32_t>(places)));
-}
-
 template <class Math, class Stored, class Work>
 void make_scales_in(const Math* lows, const Math* highs, std::int64_t count, const ScaleRule& rule, typename Stored::Bits* stored,
                     std::uint8_t* stored_zero_points, Math* scales, Math* zero_points) noexcept {

@@ -72,6 +72,16 @@ std::int64_t CodeGrid::scratch_bytes(std::int64_t rows, std::int64_t cols) const
   return grid.scratch_bytes(rows, cols) + (packed_bits ? padded(cols) : 0);
 }
 
+cpu::ConstRows CodeGrid::read(const Tile& tile, CodeFormat format, std::byte* scratch) const {
+  const Rectangle bytes = bytes_of(tile);
+  const cpu::ConstRows from = grid.read(bytes.row, bytes.rows, bytes.col, bytes.cols, scratch);
+  if (!packed_bits) return from;
+  std::byte* const unpacked = scratch + grid.scratch_bytes(bytes.rows, bytes.cols);
+  cpu::pack_kernels().unpack_bits(from.row<std::uint8_t>(0), tile.cols, packed_bits, format.is_signed,
+                                  reinterpret_cast<std::uint8_t*>(unpacked));
+  return {unpacked, 0};
+}
+
 Decoder::Decoder(const GroupLayout& layout, DType math, CodeFormat format, DType dtype, Store store) noexcept
     : layout_(layout), kernels_(cpu::quantize_groups_kernels().of(math)), format_(format), dtype_(dtype), store_(store) {}
 
@@ -84,17 +94,8 @@ void Decoder::decode_row(const std::uint8_t* codes, std::int64_t cols, const Gro
 }
 
 void Decoder::decode(const CodeGrid& codes, const Tile& tile, const GroupNumbers& numbers, cpu::Rows to, std::byte* scratch) const {
-  const Rectangle bytes = codes.bytes_of(tile);
-  auto* const unpacked = reinterpret_cast<std::uint8_t*>(scratch + codes.grid.scratch_bytes(bytes.rows, bytes.cols));
-  const cpu::ConstRows from = codes.grid.read(bytes.row, bytes.rows, bytes.col, bytes.cols, scratch);
-  for (std::int64_t r = 0; r < tile.rows; ++r) {
-    const auto* row = from.row<std::uint8_t>(r);
-    if (codes.packed_bits) {
-      cpu::pack_kernels().unpack_bits(row, tile.cols, format_.bits, format_.is_signed, unpacked);
-      row = unpacked;
-    }
-    decode_row(row, tile.cols, numbers, to.row<std::byte>(r));
-  }
+  const cpu::ConstRows from = codes.read(tile, format_, scratch);
+  for (std::int64_t r = 0; r < tile.rows; ++r) decode_row(from.row<std::uint8_t>(r), tile.cols, numbers, to.row<std::byte>(r));
 }
 
 Encoder::Encoder(const View& w, const GroupLayout& layout, const CodeOptions& options, const StoredScales& scales, const View& q,

@@ -66,6 +66,8 @@ struct CodeGrid {
   int packed_bits;  // 0: not packed
 
   Rectangle bytes_of(const Tile& tile) const noexcept;
+  // Rows of codes, one a byte; of packed ones there is a single row. scratch: scratch_bytes.
+  cpu::ConstRows read(const Tile& tile, CodeFormat format, std::byte* scratch) const;
   std::int64_t scratch_bytes(std::int64_t rows, std::int64_t cols) const noexcept;
 };
 

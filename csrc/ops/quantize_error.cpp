@@ -40,58 +40,61 @@ QuantizationError error_of(const Tallies& tallies, std::int64_t entries) noexcep
           cosine_of(*tallies.of(kProducts), signal, *tallies.of(kSquaredNumbers))};
 }
 
-// Decodes tiles and compares them with w.
+// Compares tiles of w with what their codes stand for.
 class Comparer {
  public:
   Comparer(const View& w, GroupAxis groups, const QuantizedViews& quantized)
       : layout_(with_groups_clipped(layout_for(w, quantized.q, w, groups, quantized.format, quantized.packed))),
+        dtype_(w.dtype),
         math_(arithmetic_dtype(quantized.scale.dtype)),
+        format_(quantized.format),
         w_(grid_of(w, groups, layout_)),
         codes_{grid_of(quantized.q, groups, layout_), quantized.packed ? quantized.format.bits : 0},
         scales_(math_, quantized.scale, quantized.zero_point, quantized.format, Access::kRead),
-        decoder_(layout_, math_, quantized.format, math_, Store::kCached),
-        compare_groups_(cpu::quantize_error_kernels().of(math_).compare_groups[w.dtype]),
-        compare_columns_(cpu::quantize_error_kernels().of(math_).compare_columns[w.dtype]),
-        most_(tally_scratch(layout_)),
-        item_bytes_(item_size(w.dtype)) {}
+        kernels_(cpu::quantize_error_kernels().of(math_)),
+        most_(tally_scratch(layout_)) {}
 
   const GroupLayout& layout() const noexcept { return layout_; }
 
   void compare(TakeTallies take, std::span<double> whole) const {
-    const std::int64_t bytes = number_bytes() + row_bytes(most_.cols) * most_.rows + w_.scratch_bytes(most_.rows, most_.cols) +
-                               codes_.scratch_bytes(most_.rows, most_.cols);
+    const std::int64_t bytes =
+        number_bytes() + w_.scratch_bytes(most_.rows, most_.cols) + codes_.scratch_bytes(most_.rows, most_.cols);
     tally_groups(
-        layout_, {kErrorTallies, kLargestError}, item_bytes_, bytes,
+        layout_, {kErrorTallies, kLargestError}, item_size(dtype_), bytes,
         [&](const Tile& tile, const Tallies& tallies, std::byte* scratch) { add(tile, tallies, scratch); }, take, whole);
   }
 
  private:
   std::int64_t number_bytes() const noexcept { return GroupNumbers::bytes(most_.groups, item_size(math_)); }
-  std::int64_t row_bytes(std::int64_t cols) const noexcept { return padded(cols) * item_size(math_); }
 
   void add(const Tile& tile, const Tallies& tallies, std::byte* scratch) const {
     const GroupNumbers numbers(scratch, most_.groups, item_size(math_));
-    const cpu::Rows decoded{scratch + number_bytes(), row_bytes(tile.cols)};
-    std::byte* const of_w = decoded.data + decoded.stride_bytes * tile.rows;
+    std::byte* const of_w = scratch + number_bytes();
     scales_.load(numbers, tile.first_scale, tile.scales);
-    const cpu::ConstRows from = w_.read(tile.row, tile.rows, tile.col, tile.cols, of_w);
-    decoder_.decode(codes_, tile, numbers, decoded, of_w + w_.scratch_bytes(tile.rows, tile.cols));
+    const cpu::ConstRows w = w_.read(tile.row, tile.rows, tile.col, tile.cols, of_w);
+    const cpu::ConstRows codes = codes_.read(tile, format_, of_w + w_.scratch_bytes(tile.rows, tile.cols));
+    for (std::int64_t r = 0; r < tile.rows; ++r)
+      add_row(w.row<std::byte>(r), codes.row<std::uint8_t>(r), tile.cols, numbers, tallies);
+  }
+
+  void add_row(const std::byte* w, const std::uint8_t* codes, std::int64_t cols, const GroupNumbers& numbers,
+               const Tallies& tallies) const noexcept {
+    const int flip = flip_of(format_);
     if (layout_.along_rows)
-      compare_groups_(from.row<std::byte>(0), decoded.data, tile.cols, layout_.size, tallies.data, tallies.stride);
+      kernels_.compare_groups[dtype_](w, codes, cols, layout_.size, flip, numbers.scales, numbers.zero_points, tallies.data,
+                                      tallies.stride);
     else
-      compare_columns_(from, decoded, {tile.rows, tile.cols}, tallies.data, tallies.stride);
+      kernels_.compare_columns[dtype_](w, codes, cols, flip, numbers.scales, numbers.zero_points, tallies.data, tallies.stride);
   }
 
   GroupLayout layout_;
-  DType math_;
+  DType dtype_, math_;
+  CodeFormat format_;
   Grid w_;
   CodeGrid codes_;
   StoredScales scales_;
-  Decoder decoder_;
-  cpu::QuantizeErrorKernels::CompareGroups& compare_groups_;
-  cpu::QuantizeErrorKernels::CompareColumns& compare_columns_;
+  const cpu::QuantizeErrorKernels::OfMath& kernels_;
   TallyScratch most_;
-  std::int64_t item_bytes_;
 };
 
 void require_comparable(const View& w, GroupAxis groups, const QuantizedViews& quantized) {

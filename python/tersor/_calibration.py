@@ -169,23 +169,24 @@ def entropy_range(of: BinnedCounts, levels: int) -> tuple[float, float]:
 _CANDIDATES = 128
 
 
-def mse_range(of: BinnedCounts, levels: int, symmetric: bool) -> tuple[float, float]:
-    """The one of 128 shares of the range with the least mean square error of the middles of bins, cut and rounded to
-    ``levels`` even steps."""
+def mse_range(of: BinnedCounts, bits: int, symmetric: bool) -> tuple[float, float]:
+    """The one of 128 shares of the range with the least mean square error of the middles of bins, cut and rounded to codes:
+    as many on either side of zero, or with a zero point."""
     low, high = min(of.low, 0.0), max(of.high, 0.0)
     if symmetric:
         high = max(-low, high)
         low = -high
     if low == high:
         return low, high
+    steps = 2**bits - (2 if symmetric else 1)
     edges = of.edges
     middles = edges[:-1] / 2 + edges[1:] / 2
     best, found = math.inf, (low, high)
-    for share in np.arange(_CANDIDATES, 0, -1) / _CANDIDATES:
-        step = (high / levels - low / levels) * share
-        first = np.rint(low * share / step)
-        codes = np.clip(np.rint(middles / step), first, first + levels - 1)
+    for share in (np.arange(_CANDIDATES, 0, -1) / _CANDIDATES).tolist():
+        step = (high / steps - low / steps) * share
+        first = round(low * share / step)
+        codes = np.clip(np.rint(middles / step), first, first + steps)
         error = float((of.counts * (middles - codes * step) ** 2).sum())
         if error < best:
-            best, found = error, (low * float(share), high * float(share))
+            best, found = error, (low * share, high * share)
     return found

@@ -189,7 +189,7 @@ class Calibrator:
             return percentile_range(counts, self.percentile, self.symmetric)
         if self.method == "entropy":
             return entropy_range(counts, 2 ** (self.bits - 1))
-        return mse_range(counts, 2**self.bits - 1, self.symmetric)
+        return mse_range(counts, self.bits, self.symmetric)
 
     def scale_and_zero_point(
         self, convention: str = "tersor", *, signed: bool | None = None, scale_dtype: Any = None
