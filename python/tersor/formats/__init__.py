@@ -113,6 +113,7 @@ def encode(
     consist of whole ones. The bytes are those of ``gguf.quants.quantize`` 0.19.0, for the k types those of ggml's
     ``quantize_row_*_ref`` without fused multiply-adds. A block of 32 that holds NaN has NaN for its scale, one with an
     infinity an infinite scale; a block of 256 with either has NaN for its scale, and decodes to NaN.
+    Numbers whose cubes overflow in float32, from about 1e12 on, become 0 in q6_k, as in ggml.
 
     The formats of numbers (bitsandbytes, nvfp4, mxfp4) give an entry the code whose number is nearest to w / scale, in
     float32; float64 is rounded to it first. Of two as near, float4_e2m1fn takes the one with an even code, bitsandbytes the

@@ -293,7 +293,7 @@ def _decode_with_minima(b: Bytes, blocks: Blocks) -> Floats:
 
 # --- super-blocks: sixteen parts of 16 without --------------------------------------------------------------------------
 
-LEAST_MAGNITUDE = np.float32(1e-15)  # less is nothing, and so are scales of NaN: of numbers whose squares are infinite
+LEAST_MAGNITUDE = np.float32(1e-15)  # less is nothing, and so are scales of NaN: of numbers whose cubes are infinite
 
 
 def _fit_q6_parts(x: Floats) -> tuple[Floats, Floats]:
