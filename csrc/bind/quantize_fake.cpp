@@ -13,8 +13,8 @@ namespace tersor::bind {
 namespace {
 
 void bound_fake_quantize(py::handle w, py::handle axis, py::handle group_size, py::handle bits, bool symmetric, bool is_signed,
-                         const std::string& convention, py::handle rounding, py::handle seed, bool scale_is_given,
-                         py::handle scale, py::handle zero_point, py::handle out) {
+                         const std::string& convention, py::handle rounding, py::handle seed, bool scale_is_given, py::handle scale,
+                         py::handle zero_point, py::handle out) {
   const Use use = scale_is_given ? Use::kInput : Use::kOutput;
   const ArrayArg w_arg(w, "w"), scale_arg(scale, "scale", use), out_arg(out, "out", Use::kOutput);
   const OptionalArrayArg zero_point_arg(zero_point, "zero_point", use);
@@ -29,7 +29,8 @@ void bound_fake_quantize(py::handle w, py::handle axis, py::handle group_size, p
   if (scale_is_given)
     run_op([&] { encode_groups(w_arg, groups, options, scale_arg, zero_point_arg.view(), out_arg); }, w_arg, out_arg);
   else
-    run_op([&] { quantize_groups(w_arg, groups, kWholeRanges, options, out_arg, scale_arg, zero_point_arg.view()); }, w_arg, out_arg);
+    run_op([&] { quantize_groups(w_arg, groups, kWholeRanges, options, out_arg, scale_arg, zero_point_arg.view()); }, w_arg,
+           out_arg);
 }
 
 void bound_fake_quantize_backward(py::handle grad, py::handle w, py::handle axis, py::handle group_size, py::handle bits,

@@ -96,7 +96,7 @@ def fake_quantize_with_scales(
     symmetric: bool,
     signed: bool | None,
     convention: str,
-    rounding: str,
+    rounding: str | None,
     seed: Any,
     scale_dtype: Any,
     scale: Any,

@@ -251,10 +251,17 @@ class MatMulNBits(Convention):
         place = self.least - low / np.where(exact == 0, 1, exact)
         return np.where(exact == 0, 0, self.clamp(np.floor(place) + (place - np.floor(place) >= 0.5)))
 
-    def codes(self, x: Array, scale: Array, zero_point: Array, round_: Rounding) -> Array:
+    def quotient(self, x: Array, scale: Array) -> Array:
+        """0 times infinity is 0."""
         reciprocal = np.where(scale == 0, x.dtype.type(0), 1 / np.where(scale == 0, 1, scale))
         steps = x * reciprocal
-        return round_(self.clamp(np.where(np.isnan(steps), 0, steps) + zero_point))  # 0 times infinity is 0
+        return np.where(np.isnan(steps) & ~np.isnan(x), x.dtype.type(0), steps)
+
+    def place(self, quotient: Array, zero_point: Array, round_: Rounding) -> Array:
+        return np.asarray(quotient + zero_point)
+
+    def clamped(self, place: Array, round_: Rounding) -> Array:
+        return round_(self.clamp(place))
 
 
 CONVENTIONS: dict[str, type[Convention]] = {

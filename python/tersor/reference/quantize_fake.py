@@ -47,13 +47,14 @@ def fake_quantize_backward(
     rule_of = CONVENTIONS[convention]
     if signed is None:
         signed = rule_of.signed_symmetric if symmetric else rule_of.signed_asymmetric
+    how = rule_of.rounding if rounding is None else rounding
     rule = rule_of(bits, symmetric, signed, w.dtype, scale.dtype)
     x = w.astype(arithmetic_dtype(w.dtype))
     step = groups.spread(scale).astype(x.dtype)
     zero = np.broadcast_to(rule.middle if zero_point is None else groups.spread(zero_point), w.shape).astype(x.dtype)
     quotient = np.nan_to_num(rule.quotient(x, step), nan=0, posinf=np.inf, neginf=-np.inf)
-    place = rule.place(quotient, zero, lambda y: rounded(y, rounding, seed))
-    code = rule.clamped(place, lambda y: rounded(y, rounding, seed))
+    place = rule.place(quotient, zero, lambda y: rounded(y, how, seed))
+    code = rule.clamped(place, lambda y: rounded(y, how, seed))
     passes = (place >= rule.least) & (place <= rule.most)
     slope = (code - zero) - np.where(passes, quotient, 0)
     products = grad.astype(np.float64) * slope.astype(np.float64)
