@@ -250,11 +250,16 @@ template <class Out>
 struct RunNumbers {
   const CodeTable& table;
   F32 scale;
-  TERSOR_INLINE RunNumbers(const CodeTable& of, float by) noexcept : table(of), scale(splat(by)) {}
+  bool is_finite;  // and then products are no NaN
+  TERSOR_INLINE RunNumbers(const CodeTable& of, float by) noexcept : table(of), scale(splat(by)), is_finite(by - by == 0) {}
   TERSOR_INLINE auto of(U8 codes) const noexcept {
-    const U32 index = wide(codes);
-    const F32 low = lookup8(table.low, index), high = lookup8(table.high, index);
-    return narrow_to<Out>(select(greater(bit_cast<std::int32_t>(index), splat(7)), high, low) * scale);
+    const I32 places = promote<std::int32_t>(bit_cast<std::int8_t>(codes));
+    const F32 low = lookup8(table.low, bit_cast<std::uint32_t>(places)),
+              high = lookup8(table.high, bit_cast<std::uint32_t>(places));
+    const F32 product = select(greater(places, splat(7)), high, low) * scale;
+    if constexpr (Out::kDType == DType::kFloat32)
+      if (is_finite) return Out::narrow_number(product);
+    return narrow_to<Out>(product);
   }
 };
 
