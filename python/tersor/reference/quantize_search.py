@@ -33,22 +33,37 @@ def squared_errors(x: Array, scale: Array, zero_point: Array, least: int, most: 
     return square if importance is None else np.asarray(square * importance)
 
 
-def sum_along(squares: Array) -> float:
-    """Of a run: 16 lanes take turns; lane i meets lane i + 8, then i + 4, i + 2, i + 1."""
-    total = 0.0
-    for begin in range(0, len(squares), ALONG):
-        block = squares[begin : begin + ALONG]
-        lanes = np.pad(block, (0, -len(block) % LANES)).reshape(-1, LANES).cumsum(axis=0, dtype=block.dtype)[-1]
-        while len(lanes) > 1:
-            lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
-        total += float(lanes[0])
-    return total
+def padded(x: Array, multiple: int) -> Array:
+    """The last axis with zeros at its end."""
+    return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, -x.shape[-1] % multiple)])
 
 
-def sum_down(squares: Array) -> float:
-    """One entry after the other."""
-    blocks = (squares[begin : begin + DOWN] for begin in range(0, len(squares), DOWN))
-    return sum(float(block.cumsum(dtype=block.dtype)[-1]) for block in blocks)
+def sum_along(runs: Array) -> Array:
+    """Of each run of the last axis: 16 lanes take turns; lane i meets lane i + 8, then i + 4, i + 2, i + 1."""
+    block = min(ALONG, -(-runs.shape[-1] // LANES) * LANES)
+    blocks = padded(runs, block)
+    lanes = blocks.reshape(*runs.shape[:-1], -1, block // LANES, LANES).cumsum(axis=-2)[..., -1, :]
+    for width in (8, 4, 2, 1):
+        lanes = lanes[..., :width] + lanes[..., width:]
+    return np.asarray(lanes[..., 0].cumsum(axis=-1, dtype=np.float64)[..., -1])
+
+
+def sum_down(runs: Array) -> Array:
+    """Of each run of the last axis: one entry after the other."""
+    blocks = padded(runs, DOWN).reshape(*runs.shape[:-1], -1, DOWN)
+    return np.asarray(blocks.cumsum(axis=-1)[..., -1].cumsum(axis=-1, dtype=np.float64)[..., -1])
+
+
+def sums_of_groups(squares: Array, scale_shape: tuple[int, ...], axis: int | None, size: int) -> Array:
+    """In the shape of scales. Where what comes after the axis has more than one entry, groups lie side by side."""
+    if not squares.size:
+        return np.zeros(scale_shape)
+    if axis is None:
+        return sum_along(squares.reshape(1, -1)).reshape(scale_shape)
+    moved = padded(np.moveaxis(squares, axis, -1), size)
+    is_run = int(np.prod(squares.shape[axis + 1 :])) == 1
+    sums = (sum_along if is_run else sum_down)(moved.reshape(*moved.shape[:-1], -1, size))
+    return np.moveaxis(sums, -1, axis)
 
 
 def runs_of(of_entries: Array, axis: int | None, size: int) -> Iterator[tuple[tuple[int, ...], Array]]:
@@ -69,15 +84,11 @@ def least_error_shares(
 ) -> Array:
     """Of each group, the share of its range with the least sum of squared errors; the greatest of several alike.
     ``error_of_share`` gives the squared errors of all entries."""
-    best, least = np.ones(scale_shape), np.full(scale_shape, np.nan)
-    for share in shares:
-        squares = error_of_share(share)
-        # Where what comes after the axis has more than one entry, groups lie side by side.
-        is_run = axis is None or int(np.prod(squares.shape[axis + 1 :])) == 1
-        for place, run in runs_of(squares, axis, size):
-            error = sum_along(run) if is_run else sum_down(run)
-            if share == shares[0] or error < least[place]:
-                best[place], least[place] = share, error
+    best, least = np.ones(scale_shape), sums_of_groups(error_of_share(shares[0]), scale_shape, axis, size)
+    for share in shares[1:]:
+        errors = sums_of_groups(error_of_share(share), scale_shape, axis, size)
+        is_less = errors < least
+        best, least = np.where(is_less, share, best), np.where(is_less, errors, least)
     return best
 
 
