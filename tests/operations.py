@@ -380,6 +380,7 @@ OPERATIONS = [
             expect=lambda *parts, shape, dtype, options=options, **_: decoded(parts, shape, dtype, options),
         )
         for name, least_ndim, whole, options in QUANTIZED
+        if "scale_method" not in options
     ),
     *(Operation(**row) for row in FAKE_OPERATIONS),
     *(

@@ -111,18 +111,28 @@ def fake_quantize_with_scales(
     elif zero_point is not None:
         raise ValueError("zero_point is given without scale; give both, or neither")
     signed = is_signed(signed, symmetric, convention)
-    framework = framework_of(w, "w") if out is None or not scale_is_given else None
-    if framework is not None and not scale_is_given:
+    if not scale_is_given:
         if convention in SCALES_OF_THE_ARRAYS_DTYPE:
             _core.check_array(w, "w")  # a dtype that tersor does not know has no name
-        scale = framework.empty(w, groups.scale_shape, scale_dtype_name(w, scale_dtype, convention))
-        zero_point = None if symmetric else framework.empty(w, groups.scale_shape, code_dtype(signed))
-    filled = framework.empty_like(w) if framework is not None and out is None else out
+        like = _of_known_kind(w, out)
+        framework = framework_of(like, "out")
+        scale = framework.empty(like, groups.scale_shape, scale_dtype_name(like, scale_dtype, convention))
+        zero_point = None if symmetric else framework.empty(like, groups.scale_shape, code_dtype(signed))
+    filled = framework_of(w, "w").empty_like(w) if out is None else out
     options = (integer(bits, "bits"), symmetric, signed, convention, rounding, seed, scale_is_given)
     _core.fake_quantize(w, groups.axis, groups.size, *options, scale, zero_point, filled)
-    if framework is not None and out is None:
-        filled = framework.result(filled)
-    return filled, scale, zero_point
+    return framework_of(w, "w").result(filled) if out is None else out, scale, zero_point
+
+
+def _of_known_kind(w: Any, out: Any) -> Any:
+    """w, or ``out``, which has its dtype, where arrays like w cannot be made."""
+    try:
+        framework_of(w, "w")
+    except TypeError:
+        if out is None:
+            raise
+        return out
+    return w
 
 
 def fake_quantize_backward(
