@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(highlight=False)
     start = time.perf_counter()
     console.print("Loading torch, scikit-learn and matplotlib ...")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # bars of other libraries would break into those of the steps
     # Imported only now, because it takes seconds in which nothing would show.
     from demo.run import run
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from demo import coded
 from demo.arrays import Array, as_dtype, positions, scatter, select, to_numpy
 from demo.checks import require
 from demo.sparse import InBitmask, patterns
@@ -225,5 +226,6 @@ def narrow_methods() -> list[Method]:
         Int8(),
         Int4("int4, scale per row", None),
         Int4("int4, scale per 64", 64),
+        *coded.methods(),
         ThresholdInt8("threshold 30 % + int8", 0.3),
     ]

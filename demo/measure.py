@@ -11,7 +11,7 @@ import numpy as np
 import tersor
 from numpy.typing import NDArray
 
-from demo import numpy_operations
+from demo import library, numpy_operations
 from demo.arrays import Array, to_numpy
 from demo.checks import require
 from demo.compress import TRAINABLE_FAMILIES, Method
@@ -76,7 +76,7 @@ def code(method: Method, operations: TimedOperations, weights: Mapping[str, Arra
 
 def measure(model: Model, method: Method, folder: Path, budget_seconds: float) -> Row:
     """The row of a method. What is put to use is the model that was read from the file, and nothing else."""
-    numpy_timed, tersor_timed = TimedOperations(numpy_operations), TimedOperations(tersor)
+    numpy_timed, tersor_timed = TimedOperations(numpy_operations), TimedOperations(library)
     numpy_weights = {name: to_numpy(weight) for name, weight in model.weights.items()}
     timing, by_numpy, by_tersor = interleave(
         lambda: code(method, numpy_timed, numpy_weights),
@@ -89,7 +89,7 @@ def measure(model: Model, method: Method, folder: Path, budget_seconds: float) -
     size_bytes = write_model(path, by_tersor.parts, model.others)
     like = next(iter(model.weights.values()))
     stored, others = read_model(path, like)
-    operations = TimedOperations(tersor)
+    operations = TimedOperations(library)
     decoded = {name: method.decode(operations, stored[name], tuple(weight.shape)) for name, weight in model.weights.items()}
     expected = {name: method.expected(weight) for name, weight in numpy_weights.items()}
     for source, arrays, kind in (

@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 
 from demo.attention import measure_attention
+from demo.checkpoint import Checkpoint, write_and_load
 from demo.compress import narrow_methods, sparse_methods
 from demo.digits import Classifier, load
 from demo.figure import draw
@@ -40,13 +41,13 @@ def run(console: Console, output: Path) -> None:
     models = output / "models"
     models.mkdir(parents=True, exist_ok=True)
     common = len(sparse_methods()) + len(narrow_methods())
-    digits_steps = 1 + common + len(criteria()) + len(STUDENT_TEMPERATURES)
+    digits_steps = 1 + common + len(criteria()) + len(STUDENT_TEMPERATURES) + 1
     sentences_steps = 1 + common + 1
     with Steps(console, total=digits_steps + sentences_steps + 1 + len(methods()) + 1) as steps:
-        digits_rows, calibrations, taught = compress_digits(steps, models)
+        digits_rows, calibrations, taught, checkpoint = compress_digits(steps, models)
         sentences_rows = compress_sentences(steps, models)
         rows = {digits_rows[0].model: digits_rows, sentences_rows[0].model: sentences_rows}
-        report = Report(this_machine(), rows, calibrations, taught, multiply(steps))
+        report = Report(this_machine(), rows, calibrations, taught, checkpoint, multiply(steps))
         steps.begin("table and figure")
         write_json(report, output / "table.json")
         draw(report, output / "figure.png")
@@ -57,8 +58,8 @@ def run(console: Console, output: Path) -> None:
     console.print(f"Models: {models} ({size(total)})", soft_wrap=True)
 
 
-def compress_digits(steps: Steps, models: Path) -> tuple[list[Row], list[Calibration], list[Students]]:
-    """The classifier's rows, its probabilities at several temperatures, and the students they taught."""
+def compress_digits(steps: Steps, models: Path) -> tuple[list[Row], list[Calibration], list[Students], Checkpoint]:
+    """The classifier's rows, its probabilities at several temperatures, the students they taught, and a checkpoint."""
     steps.begin("digits classifier: training")
     classifier = Classifier(load())
     rows = []
@@ -76,7 +77,9 @@ def compress_digits(steps: Steps, models: Path) -> tuple[list[Row], list[Calibra
         steps.begin(f"{classifier.name}: students taught at T = {temperature:g}")
         taught.append(students(classifier, temperature, models, DIGITS_BUDGET_SECONDS))
     rows += [each.row for each in taught if each.temperature in TABLE_TEMPERATURES]
-    return rows, [calibration(classifier, temperature) for temperature in CURVE], taught
+    steps.begin(f"{classifier.name}: a checkpoint for compressed-tensors")
+    checkpoint = write_and_load(classifier, models)
+    return rows, [calibration(classifier, temperature) for temperature in CURVE], taught, checkpoint
 
 
 def compress_sentences(steps: Steps, models: Path) -> list[Row]:

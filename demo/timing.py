@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, TypeVar
 
-from tersor import BitmaskTensor
+from tersor import BitmaskTensor, Quantized
 
 Result = TypeVar("Result")
 
@@ -49,7 +49,7 @@ class TimedOperations:
         self.seconds[name] += time.perf_counter() - start
         # Compressed, an array takes new memory every time: NumPy's boolean index has no out=.
         if takes_out(operation) and not isinstance(result, BitmaskTensor):
-            self._outputs[self._calls] = result
+            self._outputs[self._calls] = (result.q, result.scale) if isinstance(result, Quantized) else result
         self._calls += 1
         return result
 
