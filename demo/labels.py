@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 # Half the width of a point's marker, and of the room about it in which a label would pass for its own.
 MARKER_POINTS = 4.0
 ROOM_POINTS = 8.0
-DISTANCES_POINTS = (9, 14, 20, 28, 38, 50)
+DISTANCES_POINTS = (9, 14, 20, 28, 38, 50, 64, 80, 98, 120, 145)
 # Beside the point reads best, then above and below it, then between.
-DIRECTIONS_DEGREES = (0, 180, 90, 270, 45, 315, 135, 225)
+DIRECTIONS_DEGREES = (0, 180, 90, 270, 45, 315, 135, 225, 160, 200, 20, 340)
 
 
 @dataclass(frozen=True)
