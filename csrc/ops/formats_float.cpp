@@ -1,5 +1,4 @@
 #include "ops/formats_float.h"
-#include "cpu/formats_float.h"
 
 #include <algorithm>
 #include <atomic>
@@ -14,6 +13,7 @@
 #include "core/memory.h"
 #include "core/named.h"
 #include "core/parallel.h"
+#include "cpu/formats_float.h"
 #include "ops/check_views.h"
 #include "ops/loop.h"
 #include "ops/quantize_codes.h"

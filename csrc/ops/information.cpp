@@ -1,5 +1,4 @@
 #include "ops/information.h"
-#include "cpu/information.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,6 +10,7 @@
 
 #include "core/check.h"
 #include "core/float_environment.h"
+#include "cpu/information.h"
 #include "ops/check_views.h"
 #include "ops/distribution.h"
 #include "ops/loop.h"

@@ -1,8 +1,8 @@
 #include "ops/kept.h"
-#include "cpu/bitmask.h"
 
 #include <cstring>
 
+#include "cpu/bitmask.h"
 #include "ops/check_views.h"
 #include "ops/loop.h"
 

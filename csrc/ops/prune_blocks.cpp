@@ -1,6 +1,4 @@
 #include "ops/prune_blocks.h"
-#include "cpu/bitmask.h"
-#include "cpu/structured.h"
 
 #include <algorithm>
 #include <bit>
@@ -12,6 +10,8 @@
 #include "core/check.h"
 #include "core/integers.h"
 #include "core/memory.h"
+#include "cpu/bitmask.h"
+#include "cpu/structured.h"
 #include "ops/check_views.h"
 #include "ops/kept.h"
 #include "ops/prune_ranked.h"

@@ -1,9 +1,9 @@
 #include "ops/quantize_calibrate.h"
-#include "cpu/quantize_groups.h"
 
 #include <algorithm>
 #include <limits>
 
+#include "cpu/quantize_groups.h"
 #include "ops/check_views.h"
 #include "ops/quantize_checks.h"
 #include "ops/quantize_codes.h"

@@ -1,8 +1,8 @@
 #include "ops/quantize_codes.h"
+
 #include "cpu/pack.h"
 #include "cpu/quantize_fake.h"
 #include "cpu/random.h"
-
 #include "ops/loop.h"
 
 namespace tersor {

@@ -1,10 +1,10 @@
 #include "ops/quantize_error.h"
-#include "cpu/quantize_error.h"
 
 #include <cmath>
 #include <limits>
 
 #include "core/parallel.h"
+#include "cpu/quantize_error.h"
 #include "ops/check_views.h"
 #include "ops/logarithm.h"
 #include "ops/quantize_checks.h"

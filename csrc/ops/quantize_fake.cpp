@@ -1,10 +1,10 @@
 #include "ops/quantize_fake.h"
-#include "cpu/quantize_fake.h"
-#include "cpu/random.h"
 
 #include <cstring>
 #include <optional>
 
+#include "cpu/quantize_fake.h"
+#include "cpu/random.h"
 #include "ops/check_views.h"
 #include "ops/quantize_checks.h"
 #include "ops/quantize_codes.h"

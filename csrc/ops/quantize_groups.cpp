@@ -1,5 +1,4 @@
 #include "ops/quantize_groups.h"
-#include "cpu/quantize_groups.h"
 
 #include <algorithm>
 #include <limits>
@@ -10,6 +9,7 @@
 #include "core/check.h"
 #include "core/memory.h"
 #include "core/named.h"
+#include "cpu/quantize_groups.h"
 #include "ops/check_views.h"
 #include "ops/loop.h"
 #include "ops/quantize_checks.h"
@@ -209,12 +209,12 @@ void find_long_rows(const View& w, GroupAxis groups_along, const Quantizer& work
   work.for_each_row_part([&](const Tile& tile, cpu::ConstRows from, const GroupNumbers&, std::byte*) {
     work.measure_row(tile, from, parts.from(tile.number, work.math_bytes));
   });
+  const GroupLayout unmerged = layout_of(w, groups_along);
+  const auto join = work.math_bytes == 8 ? join_as<double> : join_as<float>;
   for (std::int64_t group = 0; group < groups; ++group) {
-    const auto join = work.math_bytes == 8 ? join_as<double> : join_as<float>;
     join(parts, group * cut.pieces, cut.pieces, numbers, group);
     if (work.percentile)
-      cut_group(group_view(w, groups_along, layout_of(w, groups_along), group), *work.percentile,
-                numbers.from(group, work.math_bytes));
+      cut_group(group_view(w, groups_along, unmerged, group), *work.percentile, numbers.from(group, work.math_bytes));
   }
 }
 

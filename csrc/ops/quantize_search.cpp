@@ -120,7 +120,8 @@ void RangeSearch::prepare(const Trials& trials, const GroupNumbers& found, std::
 }
 
 void RangeSearch::add_row(const Trials& trials, const Tile& tile, cpu::ConstRows from, std::byte* scratch) const {
-  const Row row = row_of(tile, from.row<std::byte>(0), scratch);
+  const Row row = row_for(tile, scratch);
+  kernels_.widen_finite[dtype_](from.row<std::byte>(0), tile.cols, row.x);
   if (group_size_ <= kAlong) return add_runs(trials, row, {0, tile.cols, group_size_});
   for (std::int64_t group = 0; group * group_size_ < tile.cols; ++group) {
     const std::int64_t begin = group * group_size_, end = std::min(begin + group_size_, tile.cols);
@@ -144,7 +145,7 @@ void RangeSearch::add_runs(const Trials& trials, const Row& row, Runs runs) cons
 void RangeSearch::add_columns(const Trials& trials, const Tile& tile, cpu::ConstRows from, std::byte* scratch) const {
   std::byte* const rows = scratch + row_scratch_bytes(tile.cols);  // numbers of kDown rows
   const std::int64_t row_bytes = padded(tile.cols) * math_bytes_;
-  Row row = row_of(tile, from.row<std::byte>(0), scratch);
+  const Row row = row_for(tile, scratch);
   for (std::int64_t begin = 0; begin < tile.rows; begin += kDown) {
     const std::int64_t count = std::min(kDown, tile.rows - begin);
     for (std::int64_t r = 0; r < count; ++r)
@@ -173,9 +174,8 @@ void RangeSearch::choose(const Trials& trials, const GroupNumbers& found, std::i
 
 cpu::CodeRange RangeSearch::codes() const noexcept { return {rule_.least, rule_.most}; }
 
-RangeSearch::Row RangeSearch::row_of(const Tile& tile, const std::byte* from, std::byte* scratch) const {
+RangeSearch::Row RangeSearch::row_for(const Tile& tile, std::byte* scratch) const {
   const std::int64_t each = padded(tile.cols) * math_bytes_;
-  kernels_.widen_finite[dtype_](from, tile.cols, scratch);
   return {scratch, importance_ ? importance_of(tile, scratch + each) : nullptr, scratch + 2 * each};
 }
 

@@ -51,16 +51,17 @@ class RangeSearch {
   void choose(const Trials& trials, const GroupNumbers& found, std::int64_t count) const;
 
  private:
-  // A row of numbers and their importance, or null, and room for the sum of a block of each group.
+  // Room for a row of numbers, their importance, or null, and room for the sum of a block of each group.
   struct Row {
-    const std::byte *x, *importance;
+    std::byte* x;
+    const std::byte* importance;
     std::byte* sums;
   };
   // Neighbouring runs of `size` columns.
   struct Runs {
     std::int64_t begin, cols, size;
   };
-  Row row_of(const Tile& tile, const std::byte* from, std::byte* scratch) const;
+  Row row_for(const Tile& tile, std::byte* scratch) const;
   const std::byte* importance_of(const Tile& tile, std::byte* to) const;
   void add_runs(const Trials& trials, const Row& row, Runs runs) const;
   cpu::CodeRange codes() const noexcept;

@@ -15,7 +15,7 @@ from tersor._quantized import Quantized
 # What each library does where the caller does not say; its formulas are in C++.
 _UNSIGNED_SYMMETRIC = ("gptq", "matmulnbits")
 _SIGNED_ASYMMETRIC = ("compressed-tensors",)
-SCALES_OF_THE_ARRAYS_DTYPE = ("compressed-tensors", "awq", "matmulnbits")
+_SCALES_OF_THE_ARRAYS_DTYPE = ("compressed-tensors", "awq", "matmulnbits")
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,31 @@ def is_signed(signed: bool | None, symmetric: bool, convention: str) -> bool:
     return convention not in _UNSIGNED_SYMMETRIC if symmetric else convention in _SIGNED_ASYMMETRIC
 
 
+def groups_in(w: Any, granularity: str, group_size: Any, axis: Any) -> Groups:
+    """The groups of w."""
+    return groups_of(w.shape if hasattr(w, "shape") else _core.array_shape(w, "w"), granularity, group_size, axis)
+
+
+def is_symmetric(symmetric: bool, scale: Any, zero_point: Any) -> bool:
+    """Whether codes are; scales that are given tell by their zero points."""
+    if scale is not None:
+        return zero_point is None
+    if zero_point is not None:
+        raise ValueError("zero_point is given without scale; give both, or neither")
+    return symmetric
+
+
+def empty_scales(
+    w: Any, like: Any, groups: Groups, symmetric: bool, signed: bool, convention: str, scale_dtype: Any
+) -> tuple[Any, Any]:
+    """Scales and zero points of w to be filled, of the kind of ``like``, which has w's dtype."""
+    if convention in _SCALES_OF_THE_ARRAYS_DTYPE:
+        _core.check_array(w, "w")  # a dtype that tersor does not know has no name
+    framework = framework_of(like, "w" if like is w else "out")
+    scale = framework.empty(like, groups.scale_shape, scale_dtype_name(like, scale_dtype, convention))
+    return scale, None if symmetric else framework.empty(like, groups.scale_shape, code_dtype(signed))
+
+
 def code_dtype(signed: bool) -> str:
     """Of codes that are not packed, and of zero points."""
     return "int8" if signed else "uint8"
@@ -94,7 +119,7 @@ def scale_dtype_name(w: Any, scale_dtype: Any, convention: str) -> str:
     """The dtype of the scales of w, where the caller may not have said."""
     if scale_dtype is not None:
         return floating_dtype_name(scale_dtype)
-    if convention in SCALES_OF_THE_ARRAYS_DTYPE:
+    if convention in _SCALES_OF_THE_ARRAYS_DTYPE:
         return dtype_name(w.dtype)
     return "float64" if is_float64(w) else "float32"
 

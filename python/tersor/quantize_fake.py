@@ -6,7 +6,7 @@ from typing import Any
 
 from tersor import _core
 from tersor._arguments import integer
-from tersor._groups import SCALES_OF_THE_ARRAYS_DTYPE, code_dtype, groups_of, is_signed, scale_dtype_name
+from tersor._groups import empty_scales, groups_in, is_signed, is_symmetric
 from tersor._outputs import framework_of, is_float64
 
 
@@ -104,20 +104,13 @@ def fake_quantize_with_scales(
     out: Any,
 ) -> tuple[Any, Any, Any]:
     """``fake_quantize``, and the scales and zero points that it was done with."""
-    groups = groups_of(w.shape if hasattr(w, "shape") else _core.array_shape(w, "w"), granularity, group_size, axis)
+    groups = groups_in(w, granularity, group_size, axis)
     scale_is_given = scale is not None
-    if scale_is_given:
-        symmetric = zero_point is None
-    elif zero_point is not None:
-        raise ValueError("zero_point is given without scale; give both, or neither")
+    symmetric = is_symmetric(symmetric, scale, zero_point)
     signed = is_signed(signed, symmetric, convention)
     if not scale_is_given:
-        if convention in SCALES_OF_THE_ARRAYS_DTYPE:
-            _core.check_array(w, "w")  # a dtype that tersor does not know has no name
         like = _of_known_kind(w, out)
-        framework = framework_of(like, "out")
-        scale = framework.empty(like, groups.scale_shape, scale_dtype_name(like, scale_dtype, convention))
-        zero_point = None if symmetric else framework.empty(like, groups.scale_shape, code_dtype(signed))
+        scale, zero_point = empty_scales(w, like, groups, symmetric, signed, convention, scale_dtype)
     filled = framework_of(w, "w").empty_like(w) if out is None else out
     options = (integer(bits, "bits"), symmetric, signed, convention, rounding, seed, scale_is_given)
     _core.fake_quantize(w, groups.axis, groups.size, *options, scale, zero_point, filled)
@@ -227,7 +220,7 @@ def fake_quantize_backward(
     >>> grad_w, grad_scale  # -0.4 + 0 + 0 - 7
     (array([[1., 1., 1., 0.]], dtype=float32), array([[-7.4]], dtype=float32))
     """
-    groups = groups_of(w.shape if hasattr(w, "shape") else _core.array_shape(w, "w"), granularity, group_size, axis)
+    groups = groups_in(w, granularity, group_size, axis)
     symmetric = zero_point is None
     signed = is_signed(signed, symmetric, convention)
     framework = framework_of(w, "w") if out is None else None

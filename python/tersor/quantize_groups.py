@@ -7,13 +7,13 @@ from typing import Any
 from tersor import _core
 from tersor._arguments import integer, packed_codes_shape
 from tersor._groups import (
-    SCALES_OF_THE_ARRAYS_DTYPE,
     code_dtype,
     codes_beside,
     codes_to_read,
-    groups_of,
+    empty_scales,
+    groups_in,
     is_signed,
-    scale_dtype_name,
+    is_symmetric,
     stored_groups,
 )
 from tersor._outputs import dtype_name, floating_dtype_name, framework_of
@@ -155,15 +155,12 @@ def quantize(
     array([[ 0.47,  1.  ,  2.  ,  3.  ],
            [-1.  ,  0.  ,  0.23,  0.5 ]], dtype=float32)
     """
-    groups = groups_of(w.shape if hasattr(w, "shape") else _core.array_shape(w, "w"), granularity, group_size, axis)
+    groups = groups_in(w, granularity, group_size, axis)
     bits = integer(bits, "bits")
     scale_is_given = scale is not None
-    if scale_is_given:
-        symmetric = zero_point is None
-        if scale_method is not None:
-            raise ValueError(f"scale_method is {scale_method!r}, but scales are given; leave one of them out")
-    elif zero_point is not None:
-        raise ValueError("zero_point is given without scale; give both, or neither")
+    symmetric = is_symmetric(symmetric, scale, zero_point)
+    if scale_is_given and scale_method is not None:
+        raise ValueError(f"scale_method is {scale_method!r}, but scales are given; leave one of them out")
     if importance is not None and scale_method != "mse":
         raise ValueError('importance is of scale_method="mse" alone; leave it out')
     signed = is_signed(signed, symmetric, convention)
@@ -172,10 +169,7 @@ def quantize(
         framework = framework_of(w, "w")
         q = framework.empty(w, q_shape, "uint8" if packed else code_dtype(signed))
         if not scale_is_given:
-            if convention in SCALES_OF_THE_ARRAYS_DTYPE:
-                _core.check_array(w, "w")  # a dtype that tersor does not know has no name
-            scale = framework.empty(w, groups.scale_shape, scale_dtype_name(w, scale_dtype, convention))
-            zero_point = None if symmetric else framework.empty(w, groups.scale_shape, code_dtype(signed))
+            scale, zero_point = empty_scales(w, w, groups, symmetric, signed, convention, scale_dtype)
     elif scale_is_given:
         q = out
     else:
