@@ -20,6 +20,7 @@ void bind_quantize_calibrate(py::module_& module);
 void bind_pack(py::module_& module);
 void bind_formats_float(py::module_& module);
 void bind_formats_gguf(py::module_& module);
+void bind_formats_words(py::module_& module);
 void bind_select(py::module_& module);
 void bind_softmax(py::module_& module);
 void bind_structured(py::module_& module);

@@ -23,6 +23,7 @@ PYBIND11_MODULE(_core, module, pybind11::multiple_interpreters::not_supported())
   bind_pack(module);
   bind_formats_float(module);
   bind_formats_gguf(module);
+  bind_formats_words(module);
   bind_select(module);
   bind_softmax(module);
   bind_structured(module);

@@ -14,6 +14,7 @@
 
 #include "core/check.h"
 #include "core/float_environment.h"
+#include "core/store.h"
 #include "core/thread_count.h"
 
 namespace tersor {
@@ -107,6 +108,7 @@ class Pool {
         fail(job);
       }
     }
+    finish_streaming();
     inside_loop = false;
     current_job = nullptr;
   }
@@ -191,6 +193,7 @@ Pool& the_pool() {
 void run_serially(std::int64_t chunks, FunctionRef<void(std::int64_t)> body) {
   const DefaultFloatEnvironment environment;
   for (std::int64_t chunk = 0; chunk < chunks; ++chunk) body(chunk);
+  finish_streaming();
 }
 
 }  // namespace

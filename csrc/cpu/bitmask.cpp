@@ -47,7 +47,6 @@ void unpack_mask(ConstRows bits, Rows mask, Extent extent, Store mode) noexcept 
     }
     map_cached(to, i, extent.cols, expand);
   }
-  finish(mode);
 }
 
 // --- logic on packed masks, byte by byte -----------------------------------------------------------------------------------
@@ -63,7 +62,6 @@ TERSOR_INLINE void combine(ConstRows a, ConstRows b, Rows out, Extent extent, St
     map_row(out.row<std::uint8_t>(r), extent.cols, mode,
             [=](std::int64_t i, auto lanes) TERSOR_LAMBDA { return join(first(i, lanes), second(i, lanes)); });
   }
-  finish(mode);
 }
 void and_bits(ConstRows a, ConstRows b, Rows out, Extent extent, Store mode) noexcept {
   combine(a, b, out, extent, mode, [](auto x, auto y) TERSOR_LAMBDA { return x & y; });
@@ -83,7 +81,6 @@ void invert_bits(ConstRows bits, Rows out, Extent extent, std::uint8_t last_byte
             [=](std::int64_t i, auto lanes) TERSOR_LAMBDA { return bytes(i, lanes) ^ splat<std::uint8_t>(0xff); });
     if (extent.cols > 0) to[extent.cols - 1] &= last_byte;
   }
-  finish(mode);
 }
 
 std::int64_t count_row(const std::uint8_t* bits, std::int64_t cols) noexcept { return count_bits(bits, cols); }

@@ -161,7 +161,6 @@ void copy(const std::byte* from, std::byte* to, std::int64_t bytes, Store mode) 
   const auto* items = reinterpret_cast<const std::uint8_t*>(from);
   map_row(reinterpret_cast<std::uint8_t*>(to), bytes, mode,
           [=](std::int64_t i, auto lanes) TERSOR_LAMBDA { return load(items + i, lanes); });
-  finish(mode);
 }
 
 template <class Item>
@@ -177,7 +176,6 @@ void expand(const std::byte* values, std::int64_t count, ConstRows bits, Rows ou
       return items;
     });
   }
-  finish(mode);
 }
 
 }  // namespace

@@ -21,6 +21,7 @@
 #include "cpu/select.h"
 #include "cpu/softmax.h"
 #include "cpu/structured.h"
+#include "cpu/transpose.h"
 
 namespace tersor::cpu {
 
@@ -70,6 +71,7 @@ const FormatsFloatKernels& formats_float_kernels() {
 const SelectKernels& select_kernels() { return active<SelectKernels>(TERSOR_LEVEL_TABLES(select_kernels)); }
 const SoftmaxKernels& softmax_kernels() { return active<SoftmaxKernels>(TERSOR_LEVEL_TABLES(softmax_kernels)); }
 const StructuredKernels& structured_kernels() { return active<StructuredKernels>(TERSOR_LEVEL_TABLES(structured_kernels)); }
+const TransposeKernels& transpose_kernels() { return active<TransposeKernels>(TERSOR_LEVEL_TABLES(transpose_kernels)); }
 const InformationKernels& information_kernels() { return active<InformationKernels>(TERSOR_LEVEL_TABLES(information_kernels)); }
 const MatmulKernels& matmul_kernels() { return active<MatmulKernels>(TERSOR_LEVEL_TABLES(matmul_kernels)); }
 

@@ -40,8 +40,9 @@ struct FloatCodeRule {
   bool narrows;  // quotients are of w's dtype: negative ones that vanish in it have no sign. For powers of two alone
 };
 
-// Runs of `run` entries, a power of two from 16 on (there the numbers of codes from 8 on are the others' negatives), the last one
-// shorter; arrays with an item a run have room for whole vectors. Numbers are float32; float64 is rounded to it first.
+// Runs of `run` entries, a power of two from 16 on, the last one shorter (where they are of 16, the numbers of codes from 8 on are
+// the others' negatives); arrays with an item a run have room for whole vectors. Numbers are float32; float64 is rounded to it
+// first.
 struct FormatsFloatKernels {
   // The greatest finite magnitude of each run, in w's dtype without the sign; 0 where there is none.
   using Measure = void(const std::byte* w, std::int64_t count, std::int64_t run, std::byte* magnitudes) noexcept;
@@ -53,8 +54,9 @@ struct FormatsFloatKernels {
                       std::uint8_t* packed, const std::byte* next) noexcept;
   // What codes are multiplied with.
   using LoadScales = void(const std::byte* stored, std::int64_t runs, ScaleFormat format, float global, float* scales) noexcept;
-  using Decode = void(const std::uint8_t* packed, std::int64_t count, std::int64_t run, const float* scales, const CodeTable& table,
-                      std::byte* out, Store store) noexcept;
+  // zero_points: what is subtracted from the numbers of each run before they are multiplied; or null, as it is for runs of 16.
+  using Decode = void(const std::uint8_t* packed, std::int64_t count, std::int64_t run, const float* scales,
+                      const float* zero_points, const CodeTable& table, std::byte* out, Store store) noexcept;
   ByFloat<Measure> measure;
   ByFloat<MakeScales> make_scales;
   ByFloat<Encode> encode;

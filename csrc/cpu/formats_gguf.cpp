@@ -297,7 +297,6 @@ void decode(const std::byte* from, std::int64_t blocks, std::byte* numbers, Stor
     else
       decode_tile<Type, Out, false>(tile, count, scales, minima, to + b * kBlock, streams);
   }
-  finish(mode);
 }
 
 template <class Type>

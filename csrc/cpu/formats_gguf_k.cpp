@@ -462,7 +462,6 @@ void decode(const std::byte* from, std::int64_t blocks, std::byte* numbers, Stor
         decode_six_bits<Out, false>(block, factor, to, streams, kQuarters);
     }
   }
-  finish(mode);
 }
 
 template <class Type>

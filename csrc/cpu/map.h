@@ -102,11 +102,6 @@ TERSOR_INLINE void map_row(T* out, std::int64_t cols, Store mode, Compute comput
   }
 }
 
-// Streaming stores are weakly ordered: they must be done before another thread is told so.
-TERSOR_INLINE void finish(Store mode) noexcept {
-  if (mode == Store::kStreaming) stream_fence();
-}
-
 // out: one bit a column, least significant first, the last byte padded with 0. bits(i, lanes) gives those of 16 columns.
 template <class Bits>
 TERSOR_INLINE void map_bits(std::uint8_t* out, std::int64_t cols, Bits bits) noexcept {

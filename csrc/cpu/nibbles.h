@@ -13,11 +13,12 @@ TERSOR_INLINE U8x32 join_nibbles(U8x64 q) noexcept {
   return demote_u8(even | odd);
 }
 
-// Sign extension of a nibble n: (n ^ 8) - 8. A sign of 0 extends none.
-TERSOR_INLINE U8x64 split_nibbles(U8x32 packed, U8x64 sign = splat<std::uint8_t, 64>(8)) noexcept {
+// Sign extension of a nibble n: (n ^ 8) - 8. A sign of 0 extends none. Before it the bits of `flip` are exchanged.
+TERSOR_INLINE U8x64 split_nibbles(U8x32 packed, U8x64 sign = splat<std::uint8_t, 64>(8),
+                                  U8x64 flip = splat<std::uint8_t, 64>(0)) noexcept {
   const U16x32 wide = promote_u16(packed);
   const U16x32 nibbles = (wide | shift_left<4>(wide)) & splat<std::uint16_t, 32>(0x0f0f);
-  return (bit_cast<std::uint8_t>(nibbles) ^ sign) - sign;
+  return (bit_cast<std::uint8_t>(nibbles) ^ (sign ^ flip)) - sign;
 }
 
 // Of each byte, the high one for the low one: for codes whose even column is in the high nibble.

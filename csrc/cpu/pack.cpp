@@ -57,7 +57,6 @@ bool pack_int4(ConstRows q, Rows packed, Extent extent, Store mode) noexcept {
     }
     if (i < extent.cols) outside = outside | pack_few(from + i, to + i / 2, extent.cols - i);
   }
-  finish(mode);
   const U8x64 high = outside & splat<std::uint8_t, 64>(0xf0);
   return bits_of(not_equal(bit_cast<std::int8_t>(high), splat<std::int8_t, 64>(0))) == 0;
 }
@@ -81,7 +80,6 @@ void unpack_int4(ConstRows packed, Rows q, Extent extent, Store mode) noexcept {
     }
     if (i < extent.cols) unpack_few(from + i / 2, to + i, extent.cols - i);
   }
-  finish(mode);
 }
 
 // --- any number of bits: eight codes are as many bytes -----------------------------------------------------------------
@@ -131,34 +129,44 @@ TERSOR_INLINE std::uint8_t bits_in(const std::uint8_t* q, std::int64_t cols, std
   return all;
 }
 
-std::uint8_t pack_bits(const std::uint8_t* q, std::int64_t cols, int bits, std::uint8_t bias, std::uint8_t* packed) noexcept {
+// Fewer than eight, whose `flip` leaves the bits beyond them 0.
+TERSOR_INLINE std::uint64_t first_bytes(std::uint64_t each, std::int64_t count) noexcept {
+  return count == 8 ? each : each & ((std::uint64_t{1} << 8 * count) - 1);
+}
+
+std::uint8_t pack_bits(const std::uint8_t* q, std::int64_t cols, int bits, std::uint8_t flip, std::uint8_t bias,
+                       std::uint8_t* packed) noexcept {
   const std::uint8_t found = bits_in(q, cols, bias);
+  const std::uint64_t flips = kEachByte * flip;
+  const U8x64 of_flip = splat<std::uint8_t, 64>(flip);
   std::int64_t i = 0;
-  for (; bits == 4 && i + 64 <= cols; i += 64, packed += 32) store(packed, join_nibbles(load<64>(q + i)));
+  for (; bits == 4 && i + 64 <= cols; i += 64, packed += 32) store(packed, join_nibbles(load<64>(q + i) ^ of_flip));
   for (; i + 64 <= cols; i += 8, packed += bits) {  // 8 bytes are written of which `bits` stay: there are enough behind them
     std::uint64_t codes;
     std::memcpy(&codes, q + i, sizeof codes);
-    codes = join_codes(codes, bits);
+    codes = join_codes(codes ^ flips, bits);
     std::memcpy(packed, &codes, sizeof codes);
   }
   for (; i < cols; i += 8, packed += bits) {
     const std::int64_t count = cols - i < 8 ? cols - i : 8;
     std::uint64_t codes = 0;
     std::memcpy(&codes, q + i, static_cast<std::size_t>(count));
-    codes = join_codes(codes, bits);
+    codes = join_codes(codes ^ first_bytes(flips, count), bits);
     std::memcpy(packed, &codes, static_cast<std::size_t>((count * bits + 7) / 8));
   }
   return found;
 }
 
-void unpack_bits(const std::uint8_t* packed, std::int64_t cols, int bits, bool is_signed, std::uint8_t* q) noexcept {
+void unpack_bits(const std::uint8_t* packed, std::int64_t cols, int bits, std::uint8_t flip, bool is_signed,
+                 std::uint8_t* q) noexcept {
+  const std::uint64_t flips = kEachByte * flip;
   const auto split = [=](std::uint64_t codes) TERSOR_LAMBDA {
-    codes = split_codes(codes, bits);
+    codes = split_codes(codes, bits) ^ flips;
     return is_signed ? extend_signs(codes, bits) : codes;
   };
   std::int64_t i = 0;
-  const U8x64 sign = splat<std::uint8_t, 64>(is_signed ? 8 : 0);
-  for (; bits == 4 && i + 64 <= cols; i += 64, packed += 32) store(q + i, split_nibbles(load<32>(packed), sign));
+  const U8x64 sign = splat<std::uint8_t, 64>(is_signed ? 8 : 0), of_flip = splat<std::uint8_t, 64>(flip);
+  for (; bits == 4 && i + 64 <= cols; i += 64, packed += 32) store(q + i, split_nibbles(load<32>(packed), sign, of_flip));
   for (; i + 64 <= cols; i += 8, packed += bits) {
     std::uint64_t codes;
     std::memcpy(&codes, packed, sizeof codes);
@@ -210,12 +218,77 @@ void arrange_codes(const std::uint8_t* q, std::int64_t count, const std::uint8_t
   }
 }
 
+// --- codes across rows ---------------------------------------------------------------------------------------------------
+
+// Bytes that hold a code of each of two rows, of 64 columns.
+TERSOR_INLINE U8x64 join_two_rows(const std::uint8_t* low, const std::uint8_t* high) noexcept {
+  const U8x32 of_low = load<32>(low), of_high = load<32>(high);
+  const U8x32 first = splat<std::uint8_t, 32>(0x0f), second = splat<std::uint8_t, 32>(0xf0);
+  const U8x32 up = bit_cast<std::uint8_t>(shift_left<4>(bit_cast<std::uint16_t>(of_high)));
+  const U8x32 down = bit_cast<std::uint8_t>(shift_right<4>(bit_cast<std::uint16_t>(of_low)));
+  const U16x32 even = promote_u16((of_low & first) | (up & second)), odd = promote_u16((down & first) | (of_high & second));
+  return bit_cast<std::uint8_t>(even | shift_left<8>(odd));
+}
+
+TERSOR_INLINE void join_64(const std::uint8_t* const* rows, std::int64_t at, std::uint32_t* words) noexcept {
+  U8x64 pairs[4];
+  for (int k = 0; k < 4; ++k) pairs[k] = join_two_rows(rows[2 * k] + at, rows[2 * k + 1] + at);
+  const auto low = bit_cast<std::uint16_t>(zip(pairs[0], pairs[1])), high = bit_cast<std::uint16_t>(zip(pairs[2], pairs[3]));
+  store(words, bit_cast<std::uint32_t>(zip(low, high)));
+}
+
+void join_rows(const std::uint8_t* const* rows, std::int64_t cols, std::uint32_t* words) noexcept {
+  std::int64_t i = 0;
+  for (; i + 64 <= cols; i += 64) join_64(rows, i / 2, words + i);
+  for (; i < cols; ++i) {
+    std::uint32_t word = 0;
+    for (int k = 0; k < 8; ++k) word |= (rows[k][i / 2] >> (i % 2 * 4) & 0xfu) << (4 * k);
+    std::memcpy(words + i, &word, sizeof word);
+  }
+}
+
+TERSOR_INLINE void split_64(const std::uint32_t* words, std::uint8_t* const* rows, std::int64_t at) noexcept {
+  U16x32 lower[2], upper[2];
+  for (int k = 0; k < 2; ++k) {
+    const U32 first = load(words + 2 * kLanes * k), second = load(words + 2 * kLanes * k + kLanes);
+    lower[k] = high_halves(shift_left<16>(first), shift_left<16>(second));
+    upper[k] = high_halves(first, second);
+  }
+  const auto split = [&](const U16x32(&of)[2], int row) TERSOR_LAMBDA {
+    const U16x32 low_byte = splat<std::uint16_t, 32>(0xff);
+    const U8x64 low = concat(demote_u8(of[0] & low_byte), demote_u8(of[1] & low_byte));
+    const U8x64 high = concat(demote_u8(shift_right<8>(of[0])), demote_u8(shift_right<8>(of[1])));
+    store(rows[row] + at, join_nibbles(low));
+    store(rows[row + 1] + at, join_nibbles(bit_cast<std::uint8_t>(shift_right<4>(bit_cast<std::uint16_t>(low)))));
+    store(rows[row + 2] + at, join_nibbles(high));
+    store(rows[row + 3] + at, join_nibbles(bit_cast<std::uint8_t>(shift_right<4>(bit_cast<std::uint16_t>(high)))));
+  };
+  split(lower, 0);
+  split(upper, 4);
+}
+
+void split_rows(const std::uint32_t* words, std::int64_t cols, std::uint8_t* const* rows) noexcept {
+  std::int64_t i = 0;
+  for (; i + 64 <= cols; i += 64) split_64(words + i, rows, i / 2);
+  for (; i < cols; ++i) {
+    std::uint32_t word;
+    std::memcpy(&word, words + i, sizeof word);
+    for (int k = 0; k < 8; ++k) {
+      const auto code = static_cast<std::uint8_t>(word >> (4 * k) & 0xf);
+      std::uint8_t& both = rows[k][i / 2];
+      both = i % 2 ? static_cast<std::uint8_t>(both | code << 4) : code;
+    }
+  }
+}
+
 }  // namespace
 
 constinit const PackKernels pack_kernels{.pack_int4 = pack_int4,
                                          .unpack_int4 = unpack_int4,
                                          .pack_bits = pack_bits,
                                          .unpack_bits = unpack_bits,
-                                         .arrange_codes = arrange_codes};
+                                         .arrange_codes = arrange_codes,
+                                         .join_rows = join_rows,
+                                         .split_rows = split_rows};
 
 }  // namespace tersor::cpu::TERSOR_LEVEL

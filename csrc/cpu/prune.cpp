@@ -24,7 +24,6 @@ void prune_threshold(ConstRows w, Rows out, Extent extent, std::uint64_t thresho
       return select_or_zero(greater_equal(magnitude(value), threshold), value);
     });
   }
-  finish(mode);
 }
 
 template <class Storage>
@@ -37,7 +36,6 @@ void mask_threshold(ConstRows w, Rows mask, Extent extent, std::uint64_t thresho
       return demote(greater_equal(magnitude(load(from + i, lanes)), threshold)) & splat<std::int8_t>(1);
     });
   }
-  finish(mode);
 }
 
 template <class Storage>
@@ -63,7 +61,6 @@ void apply_mask(ConstRows w, ConstRows mask, Rows out, Extent extent, Store mode
       return select_or_zero(kept, load(from + i, lanes));
     });
   }
-  finish(mode);
 }
 
 template <class Storage>
@@ -77,7 +74,6 @@ void apply_mask_packed(ConstRows w, ConstRows mask, Rows out, Extent extent, Sto
       return select_or_zero(promote<SignedOf<Bits>>(kept), load(from + i, lanes));
     });
   }
-  finish(mode);
 }
 
 template <class Bits>

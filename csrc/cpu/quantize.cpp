@@ -32,7 +32,6 @@ void round_fixed(ConstRows w, Rows out, Extent extent, int bits, Store mode) noe
       return Storage::narrow(select(less(absolute(value), fine), rounded, value));
     });
   }
-  finish(mode);
 }
 
 }  // namespace

@@ -33,7 +33,6 @@ void fake_groups(const std::byte* w, std::int64_t cols, std::int64_t group_size,
       return Storage::narrow((max(min(nearest + zero, most), least) - zero) * of_scale);
     });
   }
-  finish(mode);
 }
 
 // --- gradients -----------------------------------------------------------------------------------------------------------

@@ -290,7 +290,7 @@ void encode_groups(const std::byte* w, std::int64_t cols, std::int64_t group_siz
   using Math = typename Storage::Math;
   if (rule.is_plain()) {
     encode_groups_plainly<Storage>(w, cols, group_size, scales, zero_points, rule, q, mode, next);
-    return finish(mode);
+    return;
   }
   const auto *scale = reinterpret_cast<const Math*>(scales), *zero_point = reinterpret_cast<const Math*>(zero_points);
   const Places<Math> places(rule);
@@ -324,7 +324,6 @@ void encode_columns(const std::byte* w, std::int64_t cols, const std::byte* scal
                             [&]() TERSOR_LAMBDA { return load(random + i, lanes); });
     });
   }
-  finish(mode);
 }
 
 // --- numbers of codes ----------------------------------------------------------------------------------------------------
@@ -359,7 +358,6 @@ void decode_groups(const std::uint8_t* q, std::int64_t cols, std::int64_t group_
     map_codes<false>(to + begin, count, mode,
                      [&](std::int64_t i, auto lanes) TERSOR_LAMBDA { return narrow_to<Out>(product(i, lanes)); });
   }
-  finish(mode);
 }
 
 template <class Math, class Out>
@@ -371,7 +369,6 @@ void decode_columns(const std::uint8_t* q, std::int64_t cols, int flip, const st
     const auto steps = places_of<Math>(load(q + i, lanes), flip) - (load(zero_point + i) - flipped);
     return narrow_to<Out>(steps * load(scale + i));
   });
-  finish(mode);
 }
 
 #define TERSOR_BY_STORED(kernel, Math) {kernel<Math, Float32>, kernel<Math, Float16>, kernel<Math, BFloat16>, kernel<Math, Float64>}

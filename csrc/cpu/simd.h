@@ -314,7 +314,6 @@ TERSOR_INLINE T reduce_max(Lanes<T, N> lanes) noexcept {
 //   fill_absent(a, Partial, x)  lanes that are not there become x
 //   lookup8(table, index)       table[index % 8]; the table is 64-byte aligned            F32, F64
 //   stream(p, a)                a store past the caches; p aligned to the register size   any
-//   stream_fence()
 //   prefetch(p)                 into L2
 #if defined(TERSOR_LEVEL_IS_avx512)
 #include "cpu/simd_avx512.h"

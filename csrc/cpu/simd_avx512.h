@@ -222,7 +222,6 @@ TERSOR_INLINE Lanes<T> fill_absent(Lanes<T> value, Partial lanes, T fill) noexce
   return value;
 }
 
-TERSOR_INLINE void stream_fence() noexcept { _mm_sfence(); }
 TERSOR_INLINE void prefetch(const void* from) noexcept { _mm_prefetch(static_cast<const char*>(from), _MM_HINT_T1); }
 
 }  // namespace tersor::cpu::TERSOR_LEVEL

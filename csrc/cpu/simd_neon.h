@@ -173,7 +173,6 @@ template <class T, int N>
 TERSOR_INLINE void stream(T* to, Lanes<T, N> lanes) noexcept {
   store(to, lanes, Full{});
 }
-TERSOR_INLINE void stream_fence() noexcept {}
 TERSOR_INLINE void prefetch(const void* from) noexcept { __builtin_prefetch(from, 0, 2); }
 
 }  // namespace tersor::cpu::TERSOR_LEVEL

@@ -57,7 +57,6 @@ TERSOR_INLINE bool all_of(Lanes<T> mask) noexcept {
   if constexpr (Lanes<T>::kRegisterBytes == 16) return _mm_movemask_epi8((__m128i)mask.reg[0]) == 0xffff;
 }
 
-TERSOR_INLINE void stream_fence() noexcept { _mm_sfence(); }
 TERSOR_INLINE void prefetch(const void* from) noexcept { _mm_prefetch(static_cast<const char*>(from), _MM_HINT_T1); }
 
 }  // namespace tersor::cpu::TERSOR_LEVEL

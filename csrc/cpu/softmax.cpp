@@ -247,7 +247,6 @@ void softmax(ConstRows x, ConstRows temperature, Rows out, Extent extent, std::b
   }
   short_rows.finish(rate);
   long_rows.finish();
-  finish(mode);
 }
 
 // --- rows in pieces ------------------------------------------------------------------------------------------------------------
@@ -279,7 +278,6 @@ void write_piece(const std::byte* x, double temperature, SoftmaxBlock whole, std
     const SoftmaxBlock block = measure_block(row, begin, end, rate, kept);
     write_block(row, begin, end, share_of<Math>(factor_between(block, whole, rate), whole), mode, kept);
   }
-  finish(mode);
 }
 
 }  // namespace

@@ -208,7 +208,8 @@ void decode_float(const View& packed, const View& scale, const FloatFormat& form
       kernels.load_scales(stored, tile.scales, format.scale, global, scales);
     const Rectangle part{0, 1, tile.col, tile.cols};
     const auto* const from = reinterpret_cast<const std::uint8_t*>(packed.data) + tile.col / 2;
-    kernels.decode[out.dtype](from, tile.cols, run, scales, format.table, grid.place(part, scratch).row<std::byte>(0), store);
+    kernels.decode[out.dtype](from, tile.cols, run, scales, nullptr, format.table, grid.place(part, scratch).row<std::byte>(0),
+                              store);
     grid.write(part, scratch);
   });
 }

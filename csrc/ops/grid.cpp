@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "cpu/transpose.h"
 #include "ops/copy_items.h"
 
 namespace tersor {
@@ -30,20 +31,27 @@ struct Copy {
 
 // Whether two loops exchange the rows and columns of a matrix, of items for which there is a way of their own.
 bool are_transposing(const Loop& apart, const Loop& next, std::int64_t item_bytes) noexcept {
-  return (item_bytes == 1 || item_bytes == 4) && next.array_stride == item_bytes && apart.dense_stride == item_bytes;
+  return item_bytes <= 4 && next.array_stride == item_bytes && apart.dense_stride == item_bytes;
 }
 
-void run_loops(const Loop* loops, int count, std::byte* array, std::byte* dense, std::int64_t item_bytes, Direction direction) {
+void transpose(const Loop& apart, const Loop& next, std::byte* array, std::byte* dense, const Grid& grid, Direction direction) {
+  const auto& kernels = cpu::transpose_kernels();
+  const auto& transposed = grid.item_bytes == 1 ? kernels.of_bytes : grid.item_bytes == 2 ? kernels.of_pairs : kernels.of_words;
+  const cpu::Rows of_array{array, apart.array_stride}, of_dense{dense, next.dense_stride};
+  if (direction == Direction::kToDense)
+    transposed(of_array, {apart.count, next.count}, of_dense, {cpu::FarSide::kFrom, grid.reads_on, Store::kCached});
+  else
+    transposed(of_dense, {next.count, apart.count}, of_array, {cpu::FarSide::kTo, false, grid.store});
+}
+
+void run_loops(const Loop* loops, int count, std::byte* array, std::byte* dense, const Grid& grid, Direction direction) {
   const bool to_dense = direction == Direction::kToDense;
-  if (count == 2 && are_transposing(loops[0], loops[1], item_bytes)) {
-    const Loop &apart = loops[0], &next = loops[1];
-    const auto transpose = item_bytes == 1 ? transpose_items<1> : transpose_items<4>;
-    if (to_dense) return transpose(dense, next.dense_stride, array, apart.array_stride, apart.count, next.count);
-    return transpose(array, apart.array_stride, dense, next.dense_stride, next.count, apart.count);
-  }
+  const std::int64_t item_bytes = grid.item_bytes;
+  if (count == 2 && are_transposing(loops[0], loops[1], item_bytes))
+    return transpose(loops[0], loops[1], array, dense, grid, direction);
   if (count > 1) {
     for (std::int64_t i = 0; i < loops[0].count; ++i)
-      run_loops(loops + 1, count - 1, array + i * loops[0].array_stride, dense + i * loops[0].dense_stride, item_bytes, direction);
+      run_loops(loops + 1, count - 1, array + i * loops[0].array_stride, dense + i * loops[0].dense_stride, grid, direction);
     return;
   }
   const Loop last = count ? loops[0] : Loop{1, item_bytes, item_bytes};
@@ -56,10 +64,10 @@ void run_loops(const Loop* loops, int count, std::byte* array, std::byte* dense,
 }
 
 // The inner loop runs along the axis whose neighbours are closest in the array, so that each cache line is fetched once.
-void run(Copy copy, std::int64_t item_bytes, Direction direction) {
+void run(Copy copy, const Grid& grid, Direction direction) {
   std::stable_sort(copy.loops, copy.loops + copy.loop_count,
                    [](const Loop& a, const Loop& b) { return std::llabs(a.array_stride) > std::llabs(b.array_stride); });
-  run_loops(copy.loops, copy.loop_count, copy.array, copy.dense, item_bytes, direction);
+  run_loops(copy.loops, copy.loop_count, copy.array, copy.dense, grid, direction);
 }
 
 // Cuts the steps [begin, end) of a C order over axes into boxes, at most two a further axis and one, and calls visit with the copy
@@ -113,7 +121,7 @@ std::int64_t GridAxes::steps(int from) const noexcept {
 }
 
 Grid grid_of(const View& view, int first_col) noexcept {
-  Grid grid{view.data, item_size(view.dtype), {}, {}};
+  Grid grid{view.data, item_size(view.dtype), {}, {}, false, Store::kCached};
   for (int i = 0; i < view.ndim; ++i) (i < first_col ? grid.rows : grid.cols).add(view.shape[i], view.stride_bytes[i]);
   return grid;
 }
@@ -134,7 +142,7 @@ void copy_rectangle(const Grid& grid, Rectangle part, std::byte* dense, std::int
   start.dense = dense;
   each_box(grid.rows, 0, part.row, part.row + part.rows, row_bytes, start, [&](const Copy& box_of_rows) {
     each_box(grid.cols, 0, part.col, part.col + part.cols, grid.item_bytes, box_of_rows,
-             [&](const Copy& box) { run(box, grid.item_bytes, direction); });
+             [&](const Copy& box) { run(box, grid, direction); });
   });
 }
 

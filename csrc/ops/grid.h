@@ -2,6 +2,7 @@
 // An array as a grid of rows and columns, each a run of its axes in C order, whatever the strides are. Ops that follow the order of
 // the elements read and write rectangles of it, so that their bits do not depend on where the elements lie.
 
+#include "core/store.h"
 #include "core/view.h"
 #include "cpu/rows.h"
 
@@ -25,6 +26,10 @@ struct Grid {
   std::byte* data;
   std::int64_t item_bytes;
   GridAxes rows, cols;
+  // How rectangles follow one another: whether the next one lies behind each along the closest axis, and is read soon; and whether
+  // what is written is not read soon.
+  bool reads_on = false;
+  Store store = Store::kCached;
 
   // Whether rectangles can be read where they lie: rows at one stride, their items adjacent.
   bool is_dense() const noexcept;

@@ -1,5 +1,6 @@
 #include "ops/quantize_codes.h"
 
+#include "cpu/formats_float.h"
 #include "cpu/pack.h"
 #include "cpu/quantize_fake.h"
 #include "cpu/random.h"
@@ -72,18 +73,32 @@ std::int64_t CodeGrid::scratch_bytes(std::int64_t rows, std::int64_t cols) const
   return grid.scratch_bytes(rows, cols) + (packed_bits ? padded(cols) : 0);
 }
 
-cpu::ConstRows CodeGrid::read(const Tile& tile, CodeFormat format, std::byte* scratch) const {
+cpu::ConstRows CodeGrid::read_stored(const Tile& tile, std::byte* scratch) const {
   const Rectangle bytes = bytes_of(tile);
-  const cpu::ConstRows from = grid.read(bytes.row, bytes.rows, bytes.col, bytes.cols, scratch);
+  return grid.read(bytes.row, bytes.rows, bytes.col, bytes.cols, scratch);
+}
+
+std::byte* CodeGrid::beside_stored(const Tile& tile, std::byte* scratch) const noexcept {
+  const Rectangle bytes = bytes_of(tile);
+  return scratch + grid.scratch_bytes(bytes.rows, bytes.cols);
+}
+
+cpu::ConstRows CodeGrid::read(const Tile& tile, CodeFormat format, std::byte* scratch) const {
+  const cpu::ConstRows from = read_stored(tile, scratch);
   if (!packed_bits) return from;
-  std::byte* const unpacked = scratch + grid.scratch_bytes(bytes.rows, bytes.cols);
-  cpu::pack_kernels().unpack_bits(from.row<std::uint8_t>(0), tile.cols, packed_bits, format.is_signed,
-                                  reinterpret_cast<std::uint8_t*>(unpacked));
-  return {unpacked, 0};
+  std::byte* const codes = beside_stored(tile, scratch);
+  cpu::pack_kernels().unpack_bits(from.row<std::uint8_t>(0), tile.cols, packed_bits, 0, format.is_signed,
+                                  reinterpret_cast<std::uint8_t*>(codes));
+  return {codes, 0};
 }
 
 Decoder::Decoder(const GroupLayout& layout, DType math, CodeFormat format, DType dtype, Store store) noexcept
-    : layout_(layout), kernels_(cpu::quantize_groups_kernels().of(math)), format_(format), dtype_(dtype), store_(store) {}
+    : layout_(layout),
+      kernels_(cpu::quantize_groups_kernels().of(math)),
+      format_(format),
+      math_(math),
+      dtype_(dtype),
+      store_(store) {}
 
 void Decoder::decode_row(const std::uint8_t* codes, std::int64_t cols, const GroupNumbers& numbers, std::byte* to) const noexcept {
   const int flip = flip_of(format_);
@@ -93,9 +108,53 @@ void Decoder::decode_row(const std::uint8_t* codes, std::int64_t cols, const Gro
     kernels_.decode_columns[dtype_](codes, cols, flip, numbers.scales, numbers.zero_points, to, store_);
 }
 
+namespace {
+
+// The numbers of the 16 codes from `first` on, which code 0 has; those of signed codes in two's complement.
+constexpr cpu::CodeTable table_of_integers(int first, bool is_signed) noexcept {
+  cpu::CodeTable table{};
+  for (int code = 0; code < cpu::kTableCodes / 2; ++code) {
+    table.low[code] = static_cast<float>(first + code);
+    table.high[code] = static_cast<float>(first + code + (is_signed ? -8 : 8));
+  }
+  return table;
+}
+
+constexpr cpu::CodeTable kSignedNibbles = table_of_integers(0, true), kUnsignedNibbles = table_of_integers(0, false),
+                         kCentredNibbles = table_of_integers(-8, false);
+
+constexpr std::int64_t kLeastNibbleRun = 32, kEndlessRun = std::int64_t{1} << 62;
+
+}  // namespace
+
+bool Decoder::decodes_nibbles(std::int64_t cols) const noexcept {
+  const bool is_power = (layout_.size & (layout_.size - 1)) == 0 && layout_.size >= kLeastNibbleRun;
+  return format_.bits == 4 && layout_.along_rows && math_ == DType::kFloat32 && (is_power || layout_.size >= cols);
+}
+
+void Decoder::decode_packed_row(const std::uint8_t* packed, std::int64_t cols, const GroupNumbers& numbers, std::byte* to,
+                                std::byte* scratch) const noexcept {
+  if (!decodes_nibbles(cols)) {
+    auto* const codes = reinterpret_cast<std::uint8_t*>(scratch);
+    cpu::pack_kernels().unpack_bits(packed, cols, format_.bits, 0, format_.is_signed, codes);
+    return decode_row(codes, cols, numbers, to);
+  }
+  const auto* const scales = reinterpret_cast<const float*>(numbers.scales);
+  const auto* const zero_points = format_.symmetric ? nullptr : reinterpret_cast<const float*>(numbers.zero_points);
+  const cpu::CodeTable& table = format_.is_signed ? kSignedNibbles : format_.symmetric ? kCentredNibbles : kUnsignedNibbles;
+  const std::int64_t run = layout_.size >= cols ? kEndlessRun : layout_.size;
+  cpu::formats_float_kernels().decode[dtype_](packed, cols, run, scales, zero_points, table, to, store_);
+}
+
 void Decoder::decode(const CodeGrid& codes, const Tile& tile, const GroupNumbers& numbers, cpu::Rows to, std::byte* scratch) const {
-  const cpu::ConstRows from = codes.read(tile, format_, scratch);
-  for (std::int64_t r = 0; r < tile.rows; ++r) decode_row(from.row<std::uint8_t>(r), tile.cols, numbers, to.row<std::byte>(r));
+  const cpu::ConstRows from = codes.read_stored(tile, scratch);
+  for (std::int64_t r = 0; r < tile.rows; ++r) {
+    const auto* const row = from.row<std::uint8_t>(r);
+    if (codes.packed_bits)
+      decode_packed_row(row, tile.cols, numbers, to.row<std::byte>(r), codes.beside_stored(tile, scratch));
+    else
+      decode_row(row, tile.cols, numbers, to.row<std::byte>(r));
+  }
 }
 
 Encoder::Encoder(const View& w, const GroupLayout& layout, const CodeOptions& options, const StoredScales& scales, const View& q,
@@ -147,7 +206,7 @@ void Encoder::encode(const Tile& tile, cpu::ConstRows from, const GroupNumbers& 
     auto* const codes = has_codes_beside() ? reinterpret_cast<std::uint8_t*>(beside) : to;
     if (random) cpu::random_kernels().words((tile.row + r) * layout_.cols() + tile.col, tile.cols, seed_, 0, random);
     encode_row(row, tile.cols, numbers, random, codes, next);
-    if (codes_.packed_bits) cpu::pack_kernels().pack_bits(codes, tile.cols, codes_.packed_bits, 0, to);
+    if (codes_.packed_bits) cpu::pack_kernels().pack_bits(codes, tile.cols, codes_.packed_bits, 0, 0, to);
     if (decoder_) decoder_->decode_row(codes, tile.cols, stored, place.row<std::byte>(r));
   }
   codes_.grid.write(bytes, scratch);

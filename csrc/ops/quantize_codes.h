@@ -48,6 +48,7 @@ class StoredScales {
   void load(const GroupNumbers& numbers, std::int64_t first, std::int64_t count) const noexcept;
   // For arithmetic of another type.
   void load_as(DType math, const GroupNumbers& numbers, std::int64_t first, std::int64_t count) const noexcept;
+  void prefetch(std::int64_t first) const noexcept { __builtin_prefetch(scale_at(first)); }
   void write_back() const;
 
  private:
@@ -66,8 +67,11 @@ struct CodeGrid {
   int packed_bits;  // 0: not packed
 
   Rectangle bytes_of(const Tile& tile) const noexcept;
-  // Rows of codes, one a byte; of packed ones there is a single row. scratch: scratch_bytes.
+  // Rows of codes, one a byte, or as they are stored; of packed ones there is a single row. scratch: scratch_bytes.
   cpu::ConstRows read(const Tile& tile, CodeFormat format, std::byte* scratch) const;
+  cpu::ConstRows read_stored(const Tile& tile, std::byte* scratch) const;
+  // Where a row may be unpacked to.
+  std::byte* beside_stored(const Tile& tile, std::byte* scratch) const noexcept;
   std::int64_t scratch_bytes(std::int64_t rows, std::int64_t cols) const noexcept;
 };
 
@@ -77,15 +81,21 @@ class Decoder {
   Decoder(const GroupLayout& layout, DType math, CodeFormat format, DType dtype, Store store) noexcept;
 
   void decode_row(const std::uint8_t* codes, std::int64_t cols, const GroupNumbers& numbers, std::byte* to) const noexcept;
+  // Of a row of groups along the columns, `bits` a code. scratch: of padded(cols).
+  void decode_packed_row(const std::uint8_t* packed, std::int64_t cols, const GroupNumbers& numbers, std::byte* to,
+                         std::byte* scratch) const noexcept;
   Store store() const noexcept { return store_; }
   // scratch: what codes.scratch_bytes says.
   void decode(const CodeGrid& codes, const Tile& tile, const GroupNumbers& numbers, cpu::Rows to, std::byte* scratch) const;
 
  private:
+  // Whether there is a way from nibbles to numbers without codes a byte each between them.
+  bool decodes_nibbles(std::int64_t cols) const noexcept;
+
   GroupLayout layout_;
   const cpu::QuantizeGroupsKernels::OfMath& kernels_;
   CodeFormat format_;
-  DType dtype_;
+  DType math_, dtype_;
   Store store_;
 };
 

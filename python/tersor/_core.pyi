@@ -53,6 +53,17 @@ def code_table(format: str) -> list[float]: ...
 def greatest_magnitude(w: Any) -> float: ...
 def encode_gguf(w: Any, kind: str, data: Any) -> None: ...
 def decode_gguf(data: Any, kind: str, out: Any) -> None: ...
+def decode_words(
+    words: Any,
+    bits: int,
+    padded: bool,
+    order: str,
+    axis: int,
+    group_size: int,
+    scale: Any,
+    zero_point: Any,
+    out: Any,
+) -> None: ...
 def quantize_groups(
     w: Any,
     axis: int | None,

@@ -139,3 +139,16 @@ def codes_to_read(t: Quantized, groups: Groups) -> tuple[Any, bool]:
     q = codes_beside(t.q, t.shape, t.signed)
     _core.unpack_bits(t.q, t.bits, t.shape[-1] if t.shape else 1, False, "low_first", False, -1, q)
     return q, False
+
+
+def numbers_to_fill(t: Quantized, dtype: Any, out: Any) -> Any:
+    """Where the numbers of t go: out, or a new array beside its codes, of the scales' dtype unless another is wanted."""
+    if out is None:
+        _core.check_array(t.scale, "scale")
+        wanted = dtype_name(t.scale.dtype) if dtype is None else floating_dtype_name(dtype)
+        return framework_of(t.q, "q").empty(t.q, t.shape, wanted)
+    if dtype is not None and dtype_name(dtype) != dtype_name(out.dtype):
+        raise ValueError(f"dtype is {dtype_name(dtype)}, but out has dtype {dtype_name(out.dtype)}")
+    if tuple(getattr(out, "shape", t.shape)) != t.shape:  # packed codes alone may fit several
+        raise ValueError(f"out has shape {tuple(out.shape)}, but t has {t.shape}")
+    return out

@@ -14,9 +14,10 @@ from tersor._groups import (
     groups_in,
     is_signed,
     is_symmetric,
+    numbers_to_fill,
     stored_groups,
 )
-from tersor._outputs import dtype_name, floating_dtype_name, framework_of
+from tersor._outputs import dtype_name, framework_of
 from tersor._quantized import Quantized
 
 
@@ -252,15 +253,7 @@ def dequantize(t: Quantized, *, dtype: Any = None, out: Any = None) -> Any:
     if not isinstance(t, Quantized):
         raise TypeError(f"t must be a Quantized, as quantize gives it, not {type(t).__name__}")
     groups = stored_groups(t)
-    filled = out
-    if out is None:
-        framework = framework_of(t.q, "q")
-        _core.check_array(t.scale, "scale")
-        filled = framework.empty(t.q, t.shape, dtype_name(t.scale.dtype) if dtype is None else floating_dtype_name(dtype))
-    elif dtype is not None and dtype_name(dtype) != dtype_name(out.dtype):
-        raise ValueError(f"dtype is {dtype_name(dtype)}, but out has dtype {dtype_name(out.dtype)}")
-    elif tuple(getattr(out, "shape", t.shape)) != t.shape:  # packed codes alone may fit several
-        raise ValueError(f"out has shape {tuple(out.shape)}, but t has {t.shape}")
+    filled = numbers_to_fill(t, dtype, out)
     q, packed = codes_to_read(t, groups)
     _core.dequantize_groups(q, groups.axis, groups.size, t.bits, t.signed, packed, t.scale, t.zero_point, filled)
-    return out if out is not None else framework.result(filled)
+    return out if out is not None else framework_of(t.q, "q").result(filled)

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/store.h"
 #include "cpu/simd.h"
 #include "cpu/storage.h"
 #include "simd_test_check.h"
@@ -251,7 +252,7 @@ void test_memory(const GuardedPage& guarded) {
   }
   alignas(64) T target[kLanes];
   stream(target, load(source));
-  stream_fence();
+  tersor::finish_streaming();
   for (int k = 0; k < kLanes; ++k) streamed.same(target[k], source[k], k);
 }
 

@@ -103,6 +103,11 @@ def are_equal(a: Any, b: Any) -> bool:
 
 
 def is_finite(array: Any) -> bool:
-    """Whether there is no infinity and no NaN."""
-    with np.errstate(invalid="ignore"):
-        return bool((array - array == 0).all())
+    """Whether there is no infinity and no NaN, of an array in C order."""
+    if torch := torch_of(array):
+        return bool(torch.isfinite(array).all())
+    # By their bits: NumPy's arithmetic on 16-bit numbers takes fifty times as long.
+    exponents = {"float32": 0x7F800000, "float16": 0x7C00, "bfloat16": 0x7F80, "float64": 0x7FF0000000000000}
+    mask = exponents[dtype_name(array.dtype)]
+    bits = array.view(f"uint{8 * array.dtype.itemsize}")
+    return bool(((bits & bits.dtype.type(mask)) != mask).all())

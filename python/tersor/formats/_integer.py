@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tersor._outputs import dtype_name
+from tersor import _core
+from tersor._groups import numbers_to_fill
+from tersor._outputs import dtype_name, framework_of
 from tersor._quantized import Quantized
 from tersor.formats import _arrays as arrays
 from tersor.formats._format import CannotRepresent, Tensors, Wanted, Weight, require_shape, take, take_scales
@@ -14,11 +16,34 @@ from tersor.quantize_groups import dequantize, quantize
 
 
 @dataclass(frozen=True)
+class Words:
+    """How unsigned codes of a matrix lie in int32 words."""
+
+    axis: int  # along which they follow one another
+    order: str = "low_first"
+    padded: bool = False
+
+    def codes_in(self, t: Quantized) -> Any:
+        """Those of words in the place of codes, one an entry."""
+        return unpack_bits(
+            t.q, t.bits, t.shape[self.axis], signed=False, padded=self.padded, order=self.order, axis=self.axis
+        )
+
+    def numbers_in(self, t: Quantized, dtype: Any, out: Any) -> Any:
+        """The same as ``dequantize`` makes of the codes."""
+        filled = numbers_to_fill(t, dtype, out)
+        size = t.group_size or max(t.shape[1], 1)
+        _core.decode_words(t.q, t.bits, self.padded, self.order, self.axis, size, t.scale, t.zero_point, filled)
+        return out if out is not None else framework_of(t.q, "q").result(filled)
+
+
+@dataclass(frozen=True)
 class IntegerWeight:
-    """A matrix [rows, cols] as codes in groups along its columns, packed where they came so."""
+    """A matrix [rows, cols] as codes in groups along its columns, packed or in words where they came so."""
 
     codes: Quantized
     group_of_column: Any = None  # int32 [cols] where the groups are no runs
+    words: Words | None = None  # how the codes lie in ``codes.q``
 
     @property
     def rows(self) -> int:
@@ -36,6 +61,9 @@ class IntegerWeight:
     def as_integers(self) -> IntegerWeight:
         """With a code an entry, which is what formats take."""
         t = self.codes
+        if self.words is not None:
+            codes = replace(t, q=self.words.codes_in(t), scale=arrays.contiguous(t.scale))
+            return replace(self, codes=codes, words=None)
         if not t.packed:
             return self
         q = unpack_bits(t.q, t.bits, self.cols, signed=t.signed)
@@ -44,6 +72,8 @@ class IntegerWeight:
     def decoded(self, dtype: Any, out: Any = None) -> Any:
         """As numbers."""
         if self.group_of_column is None:
+            if self.words is not None:
+                return self.words.numbers_in(self.codes, dtype, out)
             return dequantize(self.codes, dtype=dtype, out=out)
         t = self.as_integers().codes
         scale = arrays.columns(t.scale, self.group_of_column)
@@ -137,12 +167,15 @@ def take_turned(tensors: Tensors) -> tuple[Any, Any, Any]:
     return words, zeros, take_scales(tensors, "scales", ("float16", "bfloat16", "float32"))
 
 
-def unsigned_codes(q: Any, turned_scales: Any, zero_point: Any, bits: int, group_size: int | None) -> Quantized:
-    """A matrix [rows, cols] of them, symmetric where all zero points are those of symmetric codes."""
+def weight_of_turned(
+    words: Any, layout: Words, shape: tuple[int, int], turned_scales: Any, zero_point: Any, bits: int, group_size: int | None
+) -> IntegerWeight:
+    """Of a transposed matrix of words, symmetric where all zero points are those of symmetric codes."""
     if arrays.are_equal(zero_point, 2 ** (bits - 1)):
         zero_point = None
-    scale, shape = arrays.contiguous(turned_scales.T), tuple(q.shape)
-    return Quantized(q, scale, zero_point, bits, shape, 1, None if scale.shape[1] == 1 else group_size, signed=False)
+    scale = turned_scales.T
+    size = None if scale.shape[1] == 1 else group_size
+    return IntegerWeight(Quantized(words.T, scale, zero_point, bits, shape, 1, size, signed=False), words=layout)
 
 
 def words_along(

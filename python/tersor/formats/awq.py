@@ -9,12 +9,13 @@ from tersor.formats._format import CannotRepresent, Tensors, Weight, require_sha
 from tersor.formats._integer import (
     IntegerFormat,
     IntegerWeight,
+    Words,
     codes_of_turned,
     group_size_from,
     require_whole_words,
     scales_in,
     take_turned,
-    unsigned_codes,
+    weight_of_turned,
     words_turned,
 )
 
@@ -62,8 +63,7 @@ class Awq(IntegerFormat):
         require_shape("qzeros", stored, (count, rows // 8), f"for {count} groups of {rows} rows")
         size = group_size_from(count, cols, group_size, "scales")
         zero_point = codes_of_turned(stored, 4, rows, 0, "awq")
-        q = codes_of_turned(words, 4, rows, 0, "awq")
-        return IntegerWeight(unsigned_codes(q, scales, zero_point, 4, size))
+        return weight_of_turned(words, Words(0, "awq"), (rows, cols), scales, zero_point, 4, size)
 
     def is_like(self, tensors: Tensors) -> bool:
         if not set(tensors) >= {"qweight", "qzeros", "scales"} or "g_idx" in tensors:

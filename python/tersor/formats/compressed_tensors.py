@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tersor._arguments import word_count
@@ -11,6 +12,7 @@ from tersor.formats._format import FLOATS, Tensors, Weight, require_shape, take,
 from tersor.formats._integer import (
     IntegerFormat,
     IntegerWeight,
+    Words,
     group_size_from,
     take_group_numbers,
     words_along,
@@ -81,9 +83,10 @@ class PackQuantized(IntegerFormat):
         size = None if count == 1 else group_size
         # Without the offset, codes are unsigned ones. Where words are full they are what tersor packs.
         is_packed = 32 % bits == 0 and cols * bits % 32 == 0
-        q = arrays.bytes_of(words) if is_packed else unpack_bits(words, bits, cols, signed=False, padded=self._padded)
-        t = Quantized(q, scale, zero_point, bits, (rows, cols), 1, size, signed=False, packed=is_packed)
-        return IntegerWeight(t, group_of_column)
+        t = Quantized(words, scale, zero_point, bits, (rows, cols), 1, size, signed=False)
+        if is_packed:
+            return IntegerWeight(replace(t, q=arrays.bytes_of(words), packed=True), group_of_column)
+        return IntegerWeight(t, group_of_column, Words(1, padded=self._padded))
 
     def is_like(self, tensors: Tensors) -> bool:
         return {"weight_packed", "weight_scale", "weight_shape"} <= set(tensors)

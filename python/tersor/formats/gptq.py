@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tersor.formats import _arrays as arrays
@@ -9,13 +10,14 @@ from tersor.formats._format import CannotRepresent, Tensors, Weight, require_sha
 from tersor.formats._integer import (
     IntegerFormat,
     IntegerWeight,
+    Words,
     codes_of_turned,
     group_size_from,
     require_whole_words,
     scales_in,
     take_group_numbers,
     take_turned,
-    unsigned_codes,
+    weight_of_turned,
     words_turned,
 )
 
@@ -76,8 +78,8 @@ class Gptq(IntegerFormat):
         if group_of_column is None:
             group_size = group_size_from(count, cols, group_size, "scales")
         zero_point = codes_of_turned(stored, bits, rows, 0) + self._less
-        q = codes_of_turned(words, bits, cols, 1)
-        return IntegerWeight(unsigned_codes(q, scales, zero_point, bits, group_size), group_of_column)
+        weight = weight_of_turned(words, Words(1), (rows, cols), scales, zero_point, bits, group_size)
+        return replace(weight, group_of_column=group_of_column)
 
     def is_like(self, tensors: Tensors) -> bool:
         """By the stored zero points: all of version 1 are ``2**(bits - 1) - 1`` where codes are symmetric, all of version 2
