@@ -14,7 +14,7 @@ from tersor import formats
 
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 # Those of codes with any scales and zero points.
-INTEGERS = ("pack-quantized", "pack-quantized-padded", "gptq", "gptq_v2", "awq", "matmulnbits")
+INTEGERS = ("pack-quantized", "pack-quantized-padded", "gptq", "gptq_v2", "awq", "matmulnbits", "dequantizelinear")
 
 
 def weight(rows: int, cols: int, dtype: Any = np.float32, seed: int = 0) -> Array:
@@ -222,14 +222,15 @@ def test_tensors_of_onnxruntime(bits: int, symmetric: bool, dtype: Any) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16, np.float64])
 @pytest.mark.parametrize("name", INTEGERS)
 def test_encode_is_quantize_and_pack(name: str, dtype: Any) -> None:
-    convention = {"gptq": "gptq", "gptq_v2": "gptq", "awq": "awq", "matmulnbits": name}.get(name, "compressed-tensors")
+    conventions = {"gptq": "gptq", "gptq_v2": "gptq", "awq": "awq", "matmulnbits": name, "dequantizelinear": "onnx"}
+    convention = conventions.get(name, "compressed-tensors")
     w = weight(64, 128, dtype)
     for symmetric, size in itertools.product((True, False), (32, 128, None)):
         if name == "gptq" and not symmetric:
             continue  # zero points of 0, as of groups without negative numbers, are for version 2
         shape = {"granularity": "row"} if size is None else {"granularity": "group", "group_size": size}
-        scale_dtype = None if convention in ("compressed-tensors", "matmulnbits") else "float16"
-        if name == "matmulnbits" and dtype is np.float64:
+        scale_dtype = np.dtype(dtype).name if convention in ("compressed-tensors", "matmulnbits", "onnx") else "float16"
+        if convention in ("matmulnbits", "onnx") and dtype is np.float64:
             scale_dtype = "float32"
         t = tersor.quantize(w, 4, symmetric=symmetric, convention=convention, scale_dtype=scale_dtype, **shape)
         tensors = formats.encode(name, w, group_size=size or -1, symmetric=symmetric)
@@ -334,10 +335,10 @@ def test_what_cannot_be_moved_is_told_and_quantized_anew_on_demand() -> None:
 
 def test_detect() -> None:
     symmetric, asymmetric = grid(64, 128, 4, 32, True), grid(64, 128, 4, 32, False)
-    for name in ("gptq", "gptq_v2", "awq", "pack-quantized", "matmulnbits"):
+    for name in ("gptq", "gptq_v2", "awq", "pack-quantized", "matmulnbits", "dequantizelinear"):
         assert formats.detect(formats.encode(name, symmetric)) == name
         assert formats.detect(to_torch(formats.encode(name, symmetric))) == name
-    for name in ("awq", "pack-quantized", "matmulnbits"):
+    for name in ("awq", "pack-quantized", "matmulnbits", "dequantizelinear"):
         assert formats.detect(formats.encode(name, asymmetric)) == name
     with pytest.raises(ValueError, match="do not tell its version"):
         formats.detect(formats.encode("gptq", asymmetric))

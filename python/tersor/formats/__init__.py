@@ -6,6 +6,7 @@
 ``gptq``, ``gptq_v2``      AutoGPTQ and GPTQModel: 2, 3, 4 or 8 bits, transposed; zero points less 1, or as they are
 ``awq``                    AutoAWQ's GEMM layout: 4 bits, transposed, along the rows
 ``matmulnbits``            onnxruntime's operator MatMulNBits: 2, 4 or 8 bits, in blocks of 16, 32, 64 and so on
+``dequantizelinear``       ONNX's operator DequantizeLinear: INT4, UINT4 and those of 2 and 8 bits, in blocks or whole rows
 ``gguf-q4_0``, ...         ggml's blocks of 32: q4_0, q4_1, q5_0, q5_1, q8_0; its super-blocks: q4_k, q5_k, q6_k
 ``bitsandbytes-nf4``       bitsandbytes: 16 numbers of a table, a scale for each 64 entries. ``-nf4-nested`` has the scales
                            in 8 bits; ``-fp4`` and ``-fp4-nested`` another table
@@ -33,11 +34,12 @@ from tersor.formats.gguf import GGUF
 from tersor.formats.gptq import GPTQ, GPTQ_V2
 from tersor.formats.mxfp4 import MXFP4_PACK_QUANTIZED
 from tersor.formats.nvfp4 import MODELOPT_NVFP4, NVFP4_PACK_QUANTIZED
+from tersor.formats.onnx import DEQUANTIZELINEAR
 from tersor.formats.onnxruntime import MATMULNBITS
 
 __all__ = ["codes", "decode", "detect", "encode", "names", "transcode"]
 
-_INTEGER: tuple[Format, ...] = (PACK_QUANTIZED, PADDED_PACK_QUANTIZED, GPTQ, GPTQ_V2, AWQ, MATMULNBITS)
+_INTEGER: tuple[Format, ...] = (PACK_QUANTIZED, PADDED_PACK_QUANTIZED, GPTQ, GPTQ_V2, AWQ, MATMULNBITS, DEQUANTIZELINEAR)
 _FLOAT: tuple[Format, ...] = (*BITSANDBYTES, NVFP4_PACK_QUANTIZED, MODELOPT_NVFP4, MXFP4_PACK_QUANTIZED)
 _FORMATS: dict[str, Format] = {each.name: each for each in (*_INTEGER, *GGUF, *_FLOAT)}
 
@@ -52,13 +54,13 @@ def names() -> tuple[str, ...]:
     Examples
     --------
     >>> from tersor import formats
-    >>> formats.names()[:6]
-    ('pack-quantized', 'pack-quantized-padded', 'gptq', 'gptq_v2', 'awq', 'matmulnbits')
-    >>> formats.names()[6:14]
+    >>> formats.names()[:7]
+    ('pack-quantized', 'pack-quantized-padded', 'gptq', 'gptq_v2', 'awq', 'matmulnbits', 'dequantizelinear')
+    >>> formats.names()[7:15]
     ('gguf-q4_0', 'gguf-q4_1', 'gguf-q5_0', 'gguf-q5_1', 'gguf-q8_0', 'gguf-q4_k', 'gguf-q5_k', 'gguf-q6_k')
-    >>> formats.names()[14:18]
+    >>> formats.names()[15:19]
     ('bitsandbytes-nf4', 'bitsandbytes-nf4-nested', 'bitsandbytes-fp4', 'bitsandbytes-fp4-nested')
-    >>> formats.names()[18:]
+    >>> formats.names()[19:]
     ('nvfp4-pack-quantized', 'modelopt-nvfp4', 'mxfp4-pack-quantized')
     """
     return tuple(_FORMATS)
@@ -89,8 +91,8 @@ def encode(
     symmetric : bool, optional
         Whether there are no zero points, which is the default.
     convention : str, optional
-        Of ``quantize``: by default the format's own, "compressed-tensors", "gptq", "awq" or "matmulnbits". "ocp" for mxfp4:
-        scales by the OCP MX specification instead of compressed-tensors' rule.
+        Of ``quantize``: by default the format's own, "compressed-tensors", "gptq", "awq", "matmulnbits" or "onnx". "ocp" for
+        mxfp4: scales by the OCP MX specification instead of compressed-tensors' rule.
 
     Returns
     -------
@@ -209,7 +211,8 @@ def codes(name: str, tensors: Tensors, *, bits: int | None = None, group_size: i
     Returns
     -------
     Quantized
-        Unsigned codes that are not packed. Symmetric where all zero points are those of symmetric codes.
+        Codes that are not packed, unsigned but for ONNX's signed types. Symmetric where all zero points are those of
+        symmetric codes.
 
     Raises
     ------

@@ -87,9 +87,9 @@ def require_shape(key: str, tensor: Any, shape: tuple[int, ...], why: str) -> No
         raise ValueError(f"{key} has shape {tuple(tensor.shape)}; it must be {shape} {why}")
 
 
-def take_scales(tensors: Tensors, key: str, dtypes: tuple[str, ...] = FLOATS) -> Any:
-    """A matrix of scales, all finite."""
-    scales = take(tensors, key, dtypes, 2)
+def take_scales(tensors: Tensors, key: str, dtypes: tuple[str, ...] = FLOATS, ndim: int = 2) -> Any:
+    """Scales, a matrix of them by default, all finite."""
+    scales = take(tensors, key, dtypes, ndim)
     if not arrays.is_finite(scales):
         raise ValueError(f"{key} holds NaN or an infinity, which is no scale")
     return scales
