@@ -153,6 +153,17 @@ class TestMerging:
         low, high = calibrator.range()
         assert (low[0], high[0]) == (min(numbers), max(numbers))
 
+    @pytest.mark.parametrize("method", ["percentile", "entropy", "mse"])
+    def test_one_number_far_from_zero(self, method: str) -> None:
+        for number in (3.0, -1e10, 0.0):
+            low, high = observed([np.full((2, 5), number)], method=method).range()
+            assert max(-low[0], high[0]) == abs(number), number
+
+    def test_infinities_beyond_the_greatest_numbers(self) -> None:
+        greatest = np.finfo(np.float64).max
+        calibrator = observed([np.array([greatest, -greatest, np.inf, -np.inf])], method="entropy", bins=16)
+        assert calibrator.state_dict()["counts"].sum() == 2
+
     def test_exponent_is_the_least(self) -> None:
         generator = np.random.default_rng(0)
         for _ in range(500):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +52,10 @@ class BinnedCounts:
 
     @property
     def edges(self) -> NDArray[np.float64]:
+        """All finite, so that infinities lie beyond them."""
         with np.errstate(over="ignore"):
-            return np.ldexp(np.arange(self.first, self.first + self.counts.size + 1, dtype=np.float64), self.exponent)
+            edges = np.ldexp(np.arange(self.first, self.first + self.counts.size + 1, dtype=np.float64), self.exponent)
+        return np.asarray(np.clip(edges, -sys.float_info.max, sys.float_info.max))
 
     @classmethod
     def empty(cls, low: float, high: float, bins: int) -> BinnedCounts:
@@ -67,18 +70,29 @@ class BinnedCounts:
             np.add.at(both.counts, places - both.first, part.counts)
         return both
 
-    def around_zero(self) -> tuple[Counts, NDArray[np.float64]]:
-        """Counts and edges of as many bins on either side of zero."""
-        half = max(-self.first, self.first + self.counts.size, 1)
+    def around_zero(self, bins: int) -> tuple[Counts, NDArray[np.float64]]:
+        """Counts and edges of as many bins on either side of zero, and at most ``bins``: where numbers lie far from zero,
+        they join in pairs."""
+        places, exponent = self.first + np.arange(self.counts.size), self.exponent
+        while max(-places[0], places[-1] + 1) > bins:
+            places, exponent = places >> 1, exponent + 1
+        half = int(max(-places[0], places[-1] + 1, 1))
         counts = np.zeros(2 * half, np.int64)
-        counts[half + self.first : half + self.first + self.counts.size] = self.counts
-        return counts, np.ldexp(np.arange(-half, half + 1, dtype=np.float64), self.exponent)
+        np.add.at(counts, half + places, self.counts)
+        with np.errstate(over="ignore"):
+            return counts, np.ldexp(np.arange(-half, half + 1, dtype=np.float64), exponent)
 
-    def of_magnitudes(self) -> Counts:
-        """Of the magnitudes, from zero on."""
-        counts, _ = self.around_zero()
-        half = counts.size // 2
-        return np.asarray(counts[half:] + counts[:half][::-1])
+    def of_magnitudes(self) -> tuple[int, Counts]:
+        """The number of the first bin of magnitudes that may hold any, and the counts from there on."""
+        end = self.first + self.counts.size
+        if self.first >= 0:
+            return self.first, self.counts
+        if end <= 0:
+            return -end, self.counts[::-1]
+        counts = np.zeros(max(-self.first, end), np.int64)
+        counts[:end] += self.counts[-self.first :]
+        counts[: -self.first] += self.counts[: -self.first][::-1]
+        return 0, counts
 
     def clip(self, low: float, high: float) -> tuple[float, float]:
         """No further than the numbers go."""
@@ -96,7 +110,8 @@ def _bins_for(counts: Counts, share: float) -> int:
 def percentile_range(of: BinnedCounts, percentile: float, symmetric: bool) -> tuple[float, float]:
     """Of the numbers within, as many to either side are left out; or those of the greatest magnitudes."""
     if symmetric:
-        magnitude = math.ldexp(_bins_for(of.of_magnitudes(), percentile / 100), of.exponent)
+        first, counts = of.of_magnitudes()
+        magnitude = float(np.ldexp(np.float64(first + _bins_for(counts, percentile / 100)), of.exponent))
         return of.clip(-magnitude, magnitude)
     share, edges = 0.5 + percentile / 200, of.edges
     left = of.counts.size - _bins_for(of.counts[::-1], share)
@@ -128,14 +143,15 @@ def _divergence(p: NDArray[Any], q: NDArray[Any]) -> float:
 
 def entropy_bounds(counts: Counts, levels: int) -> tuple[int, int]:
     """The edges between which a histogram around zero loses the least information when it is cut there and its bins become
-    ``levels`` ones, as TensorRT chooses them and ``get_entropy_threshold`` of onnxruntime 1.32 does."""
+    ``levels`` ones, as TensorRT chooses them and ``get_entropy_threshold`` of onnxruntime 1.32 does; all of it where nothing
+    can be compared."""
     middle = counts.size // 2
     before = np.concatenate([[0], np.cumsum(counts)])
     best, bounds = math.inf, (0, counts.size)
     for half in range(levels // 2, middle + 1):
         start, end = middle - half, min(middle + half + 1, counts.size)
         divergence = _divergence(*_cut_and_merged(counts[start:end], before[start], before[-1] - before[end], levels))
-        if divergence < best or half == levels // 2:
+        if divergence < best:
             best, bounds = divergence, (start, end)
     return bounds
 
@@ -158,8 +174,8 @@ def _cut_and_merged(inner: Counts, below: int, above: int, levels: int) -> tuple
     return p, q
 
 
-def entropy_range(of: BinnedCounts, levels: int) -> tuple[float, float]:
-    counts, edges = of.around_zero()
+def entropy_range(of: BinnedCounts, levels: int, bins: int) -> tuple[float, float]:
+    counts, edges = of.around_zero(bins)
     start, end = entropy_bounds(counts, levels)
     return of.clip(float(edges[start]), float(edges[end]))
 

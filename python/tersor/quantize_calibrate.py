@@ -188,7 +188,7 @@ class Calibrator:
         if self.method == "percentile":
             return percentile_range(counts, self.percentile, self.symmetric)
         if self.method == "entropy":
-            return entropy_range(counts, 2 ** (self.bits - 1))
+            return entropy_range(counts, 2 ** (self.bits - 1), self.bins)
         return mse_range(counts, self.bits, self.symmetric)
 
     def scale_and_zero_point(
