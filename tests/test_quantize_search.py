@@ -1,4 +1,4 @@
-"""quantize by percentiles and by the least error, against tersor.reference; and that they are what they claim."""
+"""quantize by parts of ranges, against tersor.reference; and that they are what they claim."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ SEARCHES: tuple[dict[str, Any], ...] = (
     {"scale_method": "mse", "grid": 10},
     {"scale_method": "percentile", "percentile": 90},
 )
+ENTROPY: dict[str, Any] = {"scale_method": "entropy", "bins": 16}
 
 
 def importance_of(w: Array) -> Array:
@@ -44,12 +45,58 @@ def test_importance(dtype: DType, each_level: Any) -> None:
             assert_quantized(tersor.quantize(w, **options), expected, f"{where}, {symmetric}, {setting}")
 
 
+def test_entropy_by_groups(dtype: DType, each_level: Any) -> None:
+    w = rows_that_differ(dtype)
+    for where, symmetric in itertools.product(GRANULARITIES, (True, False)):
+        options = {"bits": 3, "symmetric": symmetric, "convention": "onnx", **where, **ENTROPY}
+        expected = spec.quantize(w, **options)
+        for setting in each_level:
+            assert_quantized(tersor.quantize(w, **options), expected, f"{options}, {setting}")
+
+
+@pytest.mark.parametrize("bins", [2, 17, None])
+@pytest.mark.parametrize("sample", ["normal", "heavy", "positive", "far from zero", "few", "constant", "huge", "subnormal"])
+def test_entropy(sample: str, bins: int | None, each_level: Any) -> None:
+    """Of groups that a histogram suits and others."""
+    random = np.random.default_rng(len(sample))
+    w = random.standard_normal((6, 400)).astype(np.float32)
+    w = {
+        "normal": w,
+        "heavy": w**3,
+        "positive": np.abs(w),
+        "far from zero": w - 1_000,
+        "few": np.rint(w),
+        "constant": np.float32([[0], [-0.0], [3], [-3], [1e-45], [3e38]]) * np.ones_like(w),
+        "huge": np.clip(w.astype(np.float64) * 1e38, -3e38, 3e38),
+        "subnormal": w * np.float32(1e-41),
+    }[sample].astype(np.float32)
+    w[0, :3] = np.nan, np.inf, -np.inf
+    for bits, symmetric, x in itertools.product((2, 5), (True, False), (w, w.astype(np.float64) * 1e-300)):
+        options = {"bits": bits, "symmetric": symmetric, "scale_method": "entropy", "bins": bins}
+        expected = spec.quantize(x, **options)
+        for setting in each_level:
+            assert_quantized(tersor.quantize(x, **options), expected, f"{options}, {x.dtype}, {setting}")
+
+
+def test_entropy_is_that_of_calibrators() -> None:
+    """But for near divergences, which these compute in float32."""
+    w = np.random.default_rng(4).standard_t(3, (24, 1_000)).astype(np.float32)
+    for bits in (4, 8):
+        t = tersor.quantize(w, bits, scale_method="entropy", bins=512)
+        calibrator = tersor.Calibrator("entropy", bits=bits, axis=0, bins=512)
+        calibrator.observe(w)
+        scale, _ = calibrator.scale_and_zero_point()
+        assert np.mean(t.scale == scale) >= 0.75, bits
+        assert t.scale.mean() < 0.8 * tersor.quantize(w, bits).scale.mean(), bits
+
+
 @pytest.mark.parametrize("strides", ["transposed", "every other"])
 def test_strides(strides: str) -> None:
     w = np.random.default_rng(0).standard_normal((40, 64)).astype(np.float32)
     view = np.asfortranarray(w) if strides == "transposed" else np.repeat(w, 2, axis=1)[:, ::2]
     weights = np.repeat(importance_of(w), 3)[::3]
-    for where, search in itertools.product(GRANULARITIES, (*SEARCHES, {"scale_method": "mse", "importance": weights})):
+    searches = (*SEARCHES, ENTROPY, {"scale_method": "mse", "importance": weights})
+    for where, search in itertools.product(GRANULARITIES, searches):
         expected = tersor.quantize(w, 4, **where, **search)
         assert_quantized(
             tersor.quantize(view, 4, **where, **search), (expected.q, expected.scale, None), f"{where}, {search}"
@@ -58,7 +105,7 @@ def test_strides(strides: str) -> None:
 
 def test_other_axes_before_and_after() -> None:
     w = np.random.default_rng(1).standard_normal((3, 4, 20, 5)).astype(np.float32)
-    for axis, search in itertools.product((0, 1, 2, 3), SEARCHES):
+    for axis, search in itertools.product((0, 1, 2, 3), (*SEARCHES, ENTROPY)):
         options = {"granularity": "group", "group_size": 7, "axis": axis, **search}
         assert_quantized(tersor.quantize(w, 4, **options), spec.quantize(w, 4, **options), str(options))
 
@@ -80,7 +127,11 @@ def test_long_groups(shape: tuple[int, ...], where: dict[str, Any], each_level: 
     """That do not stay in the cache; and groups of several blocks that do."""
     w = np.random.default_rng(2).standard_normal(shape).astype(np.float32)
     weights = importance_of(w)
-    for search in ({"scale_method": "mse", "grid": 4, "importance": weights}, {"scale_method": "percentile"}):
+    for search in (
+        {"scale_method": "mse", "grid": 4, "importance": weights},
+        {"scale_method": "percentile"},
+        {"scale_method": "entropy"},
+    ):
         expected = spec.quantize(w, 4, symmetric=False, **where, **search)
         for setting in each_level:
             assert_quantized(tersor.quantize(w, 4, symmetric=False, **where, **search), expected, f"{search}, {setting}")
@@ -125,7 +176,7 @@ def test_percentile_leaves_out_what_it_says() -> None:
 
 
 def test_nothing_to_search() -> None:
-    for search in SEARCHES:
+    for search in (*SEARCHES, ENTROPY):
         for shape in ((0, 5), (5, 0), (0,)):
             w = np.empty(shape, np.float32)
             assert_quantized(tersor.quantize(w, 4, **search), spec.quantize(w, 4, **search), f"{shape}")

@@ -1,5 +1,6 @@
 #include "ops/quantize_groups.h"
 
+#include <optional>
 #include <string>
 
 #include "bind/argument.h"
@@ -13,9 +14,10 @@ namespace tersor::bind {
 namespace {
 
 void bound_quantize_groups(py::handle w, py::handle axis, py::handle group_size, const std::string& range_method,
-                           py::handle percentile, py::handle max_shrink, py::handle grid, py::handle importance, py::handle bits,
-                           bool symmetric, bool is_signed, const std::string& convention, py::handle rounding, py::handle seed,
-                           bool packed, bool scale_is_given, py::handle scale, py::handle zero_point, py::handle q) {
+                           py::handle percentile, py::handle max_shrink, py::handle grid, py::handle importance, py::handle bins,
+                           py::handle bits, bool symmetric, bool is_signed, const std::string& convention, py::handle rounding,
+                           py::handle seed, bool packed, bool scale_is_given, py::handle scale, py::handle zero_point,
+                           py::handle q) {
   const Use use = scale_is_given ? Use::kInput : Use::kOutput;
   const ArrayArg w_arg(w, "w"), scale_arg(scale, "scale", use), q_arg(q, "q", Use::kOutput);
   const OptionalArrayArg zero_point_arg(zero_point, "zero_point", use);
@@ -24,7 +26,8 @@ void bound_quantize_groups(py::handle w, py::handle axis, py::handle group_size,
   const RangeOptions ranges{range_method_of(range_method),
                             number_argument(percentile, "percentile"),
                             {number_argument(max_shrink, "max_shrink"), int_argument(grid, "grid")},
-                            importance_arg.view()};
+                            importance_arg.view(),
+                            bins.is_none() ? std::nullopt : std::optional(integer_argument(bins, "bins"))};
   const Convention rules = convention_of(convention);
   const CodeOptions options{rules, code_format(bits, symmetric, is_signed), rounding_argument(rounding, rules), seed_argument(seed),
                             packed};
@@ -48,8 +51,8 @@ void bound_dequantize_groups(py::handle q, py::handle axis, py::handle group_siz
 void bind_quantize_groups(py::module_& module) {
   module.def("quantize_groups", bound_quantize_groups, py::arg("w"), py::arg("axis"), py::arg("group_size"),
              py::arg("range_method"), py::arg("percentile"), py::arg("max_shrink"), py::arg("grid"), py::arg("importance"),
-             py::arg("bits"), py::arg("symmetric"), py::arg("signed"), py::arg("convention"), py::arg("rounding"), py::arg("seed"),
-             py::arg("packed"), py::arg("scale_is_given"), py::arg("scale"), py::arg("zero_point"), py::arg("q"));
+             py::arg("bins"), py::arg("bits"), py::arg("symmetric"), py::arg("signed"), py::arg("convention"), py::arg("rounding"),
+             py::arg("seed"), py::arg("packed"), py::arg("scale_is_given"), py::arg("scale"), py::arg("zero_point"), py::arg("q"));
   module.def("dequantize_groups", bound_dequantize_groups, py::arg("q"), py::arg("axis"), py::arg("group_size"), py::arg("bits"),
              py::arg("signed"), py::arg("packed"), py::arg("scale"), py::arg("zero_point"), py::arg("out"));
 }

@@ -10,12 +10,13 @@
 #include "core/memory.h"
 #include "core/named.h"
 #include "cpu/quantize_groups.h"
+#include "ops/bin_grid.h"
 #include "ops/check_views.h"
 #include "ops/loop.h"
 #include "ops/quantize_checks.h"
 #include "ops/quantize_codes.h"
+#include "ops/quantize_cut.h"
 #include "ops/quantize_layout.h"
-#include "ops/quantize_percentile.h"
 #include "ops/quantize_search.h"
 
 namespace tersor {
@@ -26,8 +27,10 @@ constexpr std::int64_t kPartRows = 64;      // rows of a tile whose scales are k
 constexpr std::int64_t kLongStripe = 1024;  // columns of it
 constexpr int kMostShares = 1000;           // of a range that are tried
 
-constexpr Named<RangeMethod> kRangeMethods[] = {
-    {"whole", RangeMethod::kWhole}, {"percentile", RangeMethod::kPercentile}, {"mse", RangeMethod::kLeastError}};
+constexpr Named<RangeMethod> kRangeMethods[] = {{"whole", RangeMethod::kWhole},
+                                                {"percentile", RangeMethod::kPercentile},
+                                                {"mse", RangeMethod::kLeastError},
+                                                {"entropy", RangeMethod::kEntropy}};
 
 // --- what is asked of the arguments ---------------------------------------------------------------------------------------
 
@@ -38,6 +41,8 @@ void require_range_options(const RangeOptions& ranges) {
     throw ValueError("max_shrink must lie in [0, 1), got " + std::to_string(ranges.grid.max_shrink));
   if (ranges.grid.grid < 1 || ranges.grid.grid > kMostShares)
     throw ValueError("grid must lie in [1, " + std::to_string(kMostShares) + "], got " + std::to_string(ranges.grid.grid));
+  if (ranges.bins && (*ranges.bins < 2 || *ranges.bins > kMostBins))
+    throw ValueError("bins must lie in [2, " + std::to_string(kMostBins) + "], got " + std::to_string(*ranges.bins));
 }
 
 // --- ranges ----------------------------------------------------------------------------------------------------------------
@@ -89,7 +94,7 @@ struct Quantizer {
   StoredScales scales;
   cpu::ScaleRule rule;
   Encoder encoder;
-  std::optional<Percentile> percentile;
+  std::optional<RangeCut> range_cut;
   std::optional<RangeSearch> search;
 
   Quantizer(const View& w, GroupAxis groups, const CodeOptions& options, const View& scale, const View* zero_point, const View& q,
@@ -105,8 +110,10 @@ struct Quantizer {
   Quantizer(const Quantizer&) = delete;  // the encoder and the search refer to the scales
   Quantizer& operator=(const Quantizer&) = delete;
 
-  void find_ranges_by(const View& w, const RangeOptions& ranges) {
-    if (ranges.method == RangeMethod::kPercentile) percentile = Percentile{ranges.percentile, rule.symmetric};
+  void find_ranges_by(const View& w, const RangeOptions& ranges, CodeFormat format) {
+    if (ranges.method == RangeMethod::kPercentile) range_cut = Percentile{ranges.percentile, format.symmetric};
+    const int levels = 1 << (format.bits - 1);
+    if (ranges.method == RangeMethod::kEntropy) range_cut = Entropy{levels, ranges.bins.value_or(16 * levels)};
     if (ranges.method == RangeMethod::kLeastError) search.emplace(w, layout, ranges.grid, ranges.importance, scales, rule);
   }
 
@@ -147,7 +154,7 @@ struct Quantizer {
 
   // What it takes to find the ranges of a tile's groups.
   std::int64_t range_scratch_bytes(std::int64_t rows_each, std::int64_t cols_each, std::int64_t groups_each) const noexcept {
-    if (percentile) return padded(rows_each) * item_bytes;
+    if (range_cut) return padded(rows_each) * item_bytes;
     if (!search) return 0;
     const bool along = layout.along_rows;
     return search->trial_bytes(groups_each) +
@@ -157,14 +164,14 @@ struct Quantizer {
   // Ranges of groups that lie within a tile whole.
   void find_in_row(const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers, std::byte* scratch) const {
     measure_row(tile, from, numbers);
-    if (percentile) cut_runs(from.row<std::byte>(0), tile.cols, layout.size, dtype, *percentile, numbers);
+    if (range_cut) cut_runs(from.row<std::byte>(0), tile.cols, layout.size, dtype, *range_cut, numbers);
     if (search)
       try_ranges(tile, numbers, scratch, [&](const Trials& trials, std::byte* rest) { search->add_row(trials, tile, from, rest); });
   }
   void find_in_columns(const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers, std::byte* scratch) const {
     reset(numbers, tile.cols, math_bytes);
     measure_columns(tile, from, numbers);
-    if (percentile) cut_columns(from, {tile.rows, tile.cols}, dtype, *percentile, numbers, scratch);
+    if (range_cut) cut_columns(from, {tile.rows, tile.cols}, dtype, *range_cut, numbers, scratch);
     if (search)
       try_ranges(tile, numbers, scratch,
                  [&](const Trials& trials, std::byte* rest) { search->add_columns(trials, tile, from, rest); });
@@ -213,8 +220,8 @@ void find_long_rows(const View& w, GroupAxis groups_along, const Quantizer& work
   const auto join = work.math_bytes == 8 ? join_as<double> : join_as<float>;
   for (std::int64_t group = 0; group < groups; ++group) {
     join(parts, group * cut.pieces, cut.pieces, numbers, group);
-    if (work.percentile)
-      cut_group(group_view(w, groups_along, unmerged, group), *work.percentile, numbers.from(group, work.math_bytes));
+    if (work.range_cut)
+      cut_group(group_view(w, groups_along, unmerged, group), *work.range_cut, numbers.from(group, work.math_bytes));
   }
 }
 
@@ -273,9 +280,8 @@ void quantize_long_columns(const View& w, GroupAxis groups_along, const Quantize
         };
         const GroupNumbers found = of_tile(tile);
         for_each_part([&](const Tile& part, cpu::ConstRows from) { work.measure_columns(part, from, found); });
-        for (std::int64_t col = 0; work.percentile && col < tile.cols; ++col)
-          cut_group(group_view(w, groups_along, layout, tile.first_scale + col), *work.percentile,
-                    found.from(col, work.math_bytes));
+        for (std::int64_t col = 0; work.range_cut && col < tile.cols; ++col)
+          cut_group(group_view(w, groups_along, layout, tile.first_scale + col), *work.range_cut, found.from(col, work.math_bytes));
         if (work.search)
           work.try_ranges(tile, found, scratch, [&](const Trials& trials, std::byte* rest) {
             for_each_part([&](const Tile& part, cpu::ConstRows from) { work.search->add_columns(trials, part, from, rest); });
@@ -325,7 +331,7 @@ void quantize_groups(const View& w, GroupAxis groups, const RangeOptions& ranges
     require_no_overlap(scale, *zero_point);
   }
   Quantizer work(w, groups, options, scale, zero_point, q, Access::kWrite);
-  work.find_ranges_by(w, ranges);
+  work.find_ranges_by(w, ranges, options.format);
   if (w.size() == 0)
     make_scales_of_nothing(work, scale.size());
   else if (!has_long_groups(work.layout, work.item_bytes))

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "core/view.h"
@@ -30,21 +31,22 @@ struct RangeGrid {
   double share(int i) const noexcept { return 1 - static_cast<double>(i) / grid; }
 };
 
-// How a group's range is found: that of all finite entries; what a percentage of the entries lies within; or the share of the whole
-// one that leaves the least sum of squared errors.
-enum class RangeMethod : std::uint8_t { kWhole, kPercentile, kLeastError };
+// How a group's range is found: that of all finite entries; what a percentage of the entries lies within; the share of the whole
+// one that leaves the least sum of squared errors; or the part in which codes keep the most information.
+enum class RangeMethod : std::uint8_t { kWhole, kPercentile, kLeastError, kEntropy };
 
 // ValueError, with the names that there are.
 RangeMethod range_method_of(std::string_view name);
 
 struct RangeOptions {
   RangeMethod method;
-  double percentile;       // in (0, 100]
-  RangeGrid grid;          // of the shares that are tried
-  const View* importance;  // of each entry of the last axis, for errors; may be null
+  double percentile;                 // in (0, 100]
+  RangeGrid grid;                    // of the shares that are tried
+  const View* importance;            // of each entry of the last axis, for errors; may be null
+  std::optional<std::int64_t> bins;  // at most, of the histogram that information is measured in; else 16 times the levels
 };
 
-inline constexpr RangeOptions kWholeRanges{RangeMethod::kWhole, 100, {0, 1}, nullptr};
+inline constexpr RangeOptions kWholeRanges{RangeMethod::kWhole, 100, {0, 1}, nullptr, {}};
 
 struct CodeOptions {
   Convention convention;

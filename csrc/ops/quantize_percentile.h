@@ -1,10 +1,10 @@
 #pragma once
 // Ranges that a percentage of a group's entries lie within, by exact selection.
 
+#include <cstddef>
 #include <cstdint>
 
 #include "core/view.h"
-#include "ops/quantize_codes.h"
 
 namespace tersor {
 
@@ -17,12 +17,12 @@ struct Percentile {
   std::int64_t rank(std::int64_t size) const noexcept;  // from 0
 };
 
-// Cuts the ranges of groups, those of their finite entries, to the percentile: of runs of a dense row, of the columns of a tile
-// (scratch holds one), and of one group alone, wherever its entries lie.
-void cut_runs(const std::byte* row, std::int64_t cols, std::int64_t group_size, DType dtype, Percentile percentile,
-              const GroupNumbers& found);
-void cut_columns(cpu::ConstRows rows, cpu::Extent extent, DType dtype, Percentile percentile, const GroupNumbers& found,
-                 std::byte* scratch);
-void cut_group(const View& entries, Percentile percentile, const GroupNumbers& found);
+struct RangeBounds {
+  double below, above;
+};
+
+// Of a group with entries: in a dense run, or wherever they lie.
+RangeBounds percentile_bounds(const std::byte* run, std::int64_t count, DType dtype, Percentile percentile);
+RangeBounds percentile_bounds(const View& entries, Percentile percentile);
 
 }  // namespace tersor

@@ -73,6 +73,7 @@ def quantize_groups(
     max_shrink: float,
     grid: int,
     importance: Any,
+    bins: int | None,
     bits: int,
     symmetric: bool,
     signed: bool,

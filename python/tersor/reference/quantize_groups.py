@@ -12,7 +12,13 @@ from numpy.typing import DTypeLike, NDArray
 from tersor.reference._arithmetic import Array, arithmetic_dtype
 from tersor.reference.prune import random_words
 from tersor.reference.quantize_conventions import CONVENTIONS, Convention
-from tersor.reference.quantize_search import least_error_shares, percentile_ranges, shares_of_range, squared_errors
+from tersor.reference.quantize_search import (
+    entropy_ranges,
+    least_error_shares,
+    percentile_ranges,
+    shares_of_range,
+    squared_errors,
+)
 
 Codes = NDArray[np.int8] | NDArray[np.uint8]
 
@@ -123,11 +129,13 @@ def quantize(
     max_shrink: float = 0.8,
     grid: int = 100,
     importance: Array | None = None,
+    bins: int | None = None,
     scale: Array | None = None,
     zero_point: Codes | None = None,
 ) -> tuple[Codes, Array, Codes | None]:
     """Codes, and the scale and zero point of each group; these are given or come from the range of its finite entries: all
-    of it; for "percentile" what so many entries lie within; for "mse" the share that leaves the least error.
+    of it; for "percentile" what so many entries lie within; for "mse" the share that leaves the least error; for "entropy"
+    the part that keeps the most information.
 
     A scale is at most the greatest number of its dtype and of that of arithmetic. Codes are made with scales as they are
     stored. An infinity becomes the least or the greatest code, a NaN the zero point.
@@ -148,6 +156,8 @@ def quantize(
         where = (groups.scale_shape, groups.axis, groups.size)
         if scale_method == "percentile":
             low, high = percentile_ranges(x, *where, percentile, symmetric)
+        if scale_method == "entropy":
+            low, high = entropy_ranges(x, *where, 2 ** (bits - 1), 8 * 2**bits if bins is None else bins)
         if scale_method == "mse":
 
             def errors(share: float) -> Array:

@@ -1,4 +1,4 @@
-"""quantize: which part of a group's range leaves the least error, and percentiles of a group.
+"""quantize: which part of a group's range leaves the least error or keeps the most information, and percentiles of a group.
 
 Sources: Frantar et al., "GPTQ" (2022), whose ``Quantizer.find_params`` tries shrunken ranges with ``maxshrink`` and
 ``grid``; here the error is the sum of squares.
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from tersor.reference._arithmetic import Array
+from tersor.reference.quantize_calibrate import counts_around_zero, entropy_bounds
 
 LANES = 16
 ALONG = 4096  # entries of a run that lanes add up before the sum is kept in float64
@@ -108,4 +109,22 @@ def percentile_ranges(
         low = -high if symmetric else ordered[len(run) - rank]
         lows[place] = np.fmin(np.fmax(finite.min(), low), finite.max())
         highs[place] = np.fmax(np.fmin(finite.max(), high), finite.min())
+    return lows, highs
+
+
+def entropy_ranges(
+    x: Array, scale_shape: tuple[int, ...], axis: int | None, size: int, levels: int, bins: int
+) -> tuple[Array, Array]:
+    """Of each group the part of its range in which ``levels`` levels keep the most information about its finite entries, as
+    a histogram around zero has them; no further than these go."""
+    lows, highs = np.zeros(scale_shape, x.dtype), np.zeros(scale_shape, x.dtype)
+    for place, run in runs_of(x, axis, size):
+        finite = run[np.isfinite(run)]
+        if not len(finite):
+            continue
+        exponent, counts = counts_around_zero(finite, bins)
+        bounds = np.array(entropy_bounds(counts, levels, np.float64)) - len(counts) // 2
+        with np.errstate(over="ignore"):
+            below, above = np.ldexp(bounds.astype(np.float64), exponent).astype(x.dtype)
+        lows[place], highs[place] = max(finite.min(), below), min(finite.max(), above)
     return lows, highs

@@ -31,6 +31,7 @@ _DEFAULTS: dict[str, Any] = {
     "max_shrink": 0.8,
     "grid": 100,
     "importance": None,
+    "bins": None,
 }
 _OPTIONS = (
     "int bits=8, str granularity='row', int axis=-1, int group_size=128, bool? signed=None, str convention='tersor', "
@@ -88,7 +89,7 @@ def _fake_dequantize(q: Tensor, scale: Tensor, zero_point: Tensor | None, bits: 
 
 register(
     f"quantize(Tensor w, {_OPTIONS}, bool symmetric=True, ScalarType? scale_dtype=None, str? scale_method=None, "
-    "float percentile=99.9, float max_shrink=0.8, int grid=100, Tensor? importance=None) -> "
+    "float percentile=99.9, float max_shrink=0.8, int grid=100, Tensor? importance=None, int? bins=None) -> "
     "(Tensor q, Tensor scale, Tensor zero_point)",
     _quantize,
     fake=_fake_quantize,

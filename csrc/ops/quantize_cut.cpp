@@ -1,0 +1,76 @@
+#include "ops/quantize_cut.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ops/copy_items.h"
+
+namespace tersor {
+
+namespace {
+
+View run_view(const std::byte* run, std::int64_t count, DType dtype) noexcept {
+  View view;
+  view.name = "w";
+  view.data = const_cast<std::byte*>(run);  // not writable
+  view.dtype = dtype;
+  view.ndim = 1;
+  view.shape[0] = count;
+  view.stride_bytes[0] = item_size(dtype);
+  return view;
+}
+
+// bounds(low, high) lie within a range that is not empty.
+template <class Math, class Bounds>
+void cut_as(const GroupNumbers& found, Bounds bounds) {
+  Math &low = *reinterpret_cast<Math*>(found.lows), &high = *reinterpret_cast<Math*>(found.highs);
+  const Math least = low, most = high;
+  if (least > most) return;  // nothing finite
+  const RangeBounds within = bounds(static_cast<double>(least), static_cast<double>(most));
+  low = std::fmin(std::fmax(least, static_cast<Math>(within.below)), most);
+  high = std::fmax(std::fmin(most, static_cast<Math>(within.above)), least);
+}
+
+template <class Bounds>
+void cut(DType dtype, const GroupNumbers& found, Bounds bounds) {
+  if (arithmetic_dtype(dtype) == DType::kFloat64)
+    cut_as<double>(found, bounds);
+  else
+    cut_as<float>(found, bounds);
+}
+
+void cut_run(const std::byte* run, std::int64_t count, DType dtype, const RangeCut& how, const GroupNumbers& found) {
+  if (const auto* percentile = std::get_if<Percentile>(&how))
+    cut(dtype, found, [&](double, double) { return percentile_bounds(run, count, dtype, *percentile); });
+  else
+    cut_group(run_view(run, count, dtype), how, found);
+}
+
+}  // namespace
+
+void cut_runs(const std::byte* row, std::int64_t cols, std::int64_t group_size, DType dtype, const RangeCut& how,
+              const GroupNumbers& found) {
+  const std::int64_t item_bytes = item_size(dtype), math_bytes = item_size(arithmetic_dtype(dtype));
+  for (std::int64_t g = 0; g * group_size < cols; ++g) {
+    const std::int64_t begin = g * group_size, count = std::min(group_size, cols - begin);
+    cut_run(row + begin * item_bytes, count, dtype, how, found.from(g, math_bytes));
+  }
+}
+
+void cut_columns(cpu::ConstRows rows, cpu::Extent extent, DType dtype, const RangeCut& how, const GroupNumbers& found,
+                 std::byte* scratch) {
+  const std::int64_t item_bytes = item_size(dtype), math_bytes = item_size(arithmetic_dtype(dtype));
+  for (std::int64_t col = 0; col < extent.cols; ++col) {
+    copy_strided(scratch, item_bytes, rows.data + col * item_bytes, rows.stride_bytes, extent.rows, item_bytes);
+    cut_run(scratch, extent.rows, dtype, how, found.from(col, math_bytes));
+  }
+}
+
+void cut_group(const View& entries, const RangeCut& how, const GroupNumbers& found) {
+  cut(entries.dtype, found, [&](double low, double high) {
+    if (const auto* percentile = std::get_if<Percentile>(&how)) return percentile_bounds(entries, *percentile);
+    return entropy_bounds(entries, low, high, std::get<Entropy>(how));
+  });
+}
+
+}  // namespace tersor
