@@ -49,7 +49,7 @@ REFUSALS_OF_FAKE = [
     Row("a fake granularity of no name", ValueError, "granularity", r"one of",
         lambda: tersor.fake_quantize(floats(4), granularity="block")),
     Row("a fake convention of no name", ValueError, "convention", r"must be one of",
-        lambda: tersor.fake_quantize(floats(4), convention="ggml")),
+        lambda: tersor.fake_quantize(floats(4), convention="ggmf")),
     Row("a fake zero point alone", ValueError, "zero_point", r"without scale",
         lambda: tersor.fake_quantize(floats(3, 16), zero_point=octets(3, 1))),
     Row("fake scales of another shape", ValueError, "scale", r"1 along axis 1", lambda: scaled(scale=floats(3, 2))),

@@ -3,6 +3,7 @@ conventions against the packages that they are named after."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import warnings
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ import pytest
 import tersor
 from conftest import FINDS_BAD_ACCESSES, FINDS_RACES
 from layouts import FLOATS, Array, assert_same_bits, canonical_nan, every_value, random_values, spec, special_values
+from tersor import formats
 
 DType = np.dtype[Any]
-CONVENTIONS = ("tersor", "compressed-tensors", "onnx", "torch", "gptq", "awq", "matmulnbits")
+CONVENTIONS = ("tersor", "compressed-tensors", "onnx", "torch", "gptq", "awq", "matmulnbits", "ggml", "bitsandbytes")
 ROUNDINGS = ("half_even", "half_away", "half_up", "truncate", "stochastic")
 GRANULARITIES: tuple[dict[str, Any], ...] = (
     {"granularity": "row"},
@@ -33,6 +35,13 @@ def assert_quantized(t: tersor.Quantized, expected: tuple[Any, ...], context: st
         assert (part is None) == (wanted is None), context
         if wanted is not None:
             assert_same_bits(part, wanted, context)
+
+
+def has_codes(convention: str, bits: int, symmetric: bool) -> bool:
+    """Whether a convention has such ones."""
+    if convention == "bitsandbytes":
+        return bits == 8 and symmetric
+    return symmetric or convention != "ggml"
 
 
 def rows_that_differ(dtype: DType) -> Array:
@@ -65,6 +74,10 @@ class TestEveryRule:
     def test_codes_and_numbers(self, convention: str, dtype: DType, each_level: Any) -> None:
         w = rows_that_differ(dtype)
         for options in options_of_every_kind():
+            if convention == "bitsandbytes" and "rounding" in options:
+                options["bits"] = 8
+            if not has_codes(convention, options["bits"], options["symmetric"]):
+                continue
             expected = spec.quantize(w, convention=convention, **options)
             where = {name: options[name] for name in ("granularity", "axis", "group_size", "bits") if name in options}
             numbers = canonical_nan(spec.dequantize(*expected, **where))
@@ -81,14 +94,17 @@ class TestEveryRule:
     def test_given_scales(self, convention: str, dtype: DType, each_level: Any) -> None:
         w, other = rows_that_differ(dtype), np.random.default_rng(1).standard_normal((12, 83)).astype(dtype)
         for where, symmetric in itertools.product(GRANULARITIES, (True, False)):
-            options = {"bits": 5, "convention": convention, **where}
+            bits = 8 if convention == "bitsandbytes" else 5
+            if not has_codes(convention, bits, symmetric):
+                continue
+            options = {"bits": bits, "convention": convention, **where}
             scales = tersor.quantize(other, symmetric=symmetric, **options)
             given = {"scale": scales.scale, "zero_point": scales.zero_point, "signed": scales.signed}
             expected = spec.quantize(w, symmetric=symmetric, **options, **given)
             for setting in each_level:
                 for packed in (False, True):
                     t = tersor.quantize(w, packed=packed, **options, **given)
-                    q = spec.pack_bits(expected[0], 5) if packed else expected[0]
+                    q = spec.pack_bits(expected[0], bits) if packed else expected[0]
                     assert_quantized(t, (q, *expected[1:]), f"{options}, {setting}")
 
 
@@ -103,6 +119,17 @@ class TestRounding:
             expected = spec.quantize(w, symmetric=False, **given, **options)
             for setting in each_level:
                 assert_quantized(tersor.quantize(w, **given, **options), expected, f"{convention}, {scale}, {setting}")
+
+    def test_every_half_value_of_symmetric_codes(self, rounding: str, half_dtype: DType, each_level: Any) -> None:
+        w = every_value(half_dtype)
+        for convention, bits, scale in itertools.product(("ggml", "bitsandbytes"), (4, 8), (0.25, -0.37)):
+            if not has_codes(convention, bits, True):
+                continue
+            options = {"granularity": "tensor", "rounding": rounding, "convention": convention, "bits": bits, "seed": 9}
+            options["scale"] = np.array([scale], np.float32)
+            expected = spec.quantize(w, **options)
+            for setting in each_level:
+                assert_quantized(tersor.quantize(w, **options), expected, f"{convention}, {scale}, {setting}")
 
     @pytest.mark.parametrize("bits", [2, 4, 8])
     def test_around_every_boundary(self, rounding: str, bits: int, each_level: Any) -> None:
@@ -354,3 +381,44 @@ class TestOnnxruntime:
         q, y = session.run(None, {"x": w, "scale": scale, "zero": zero_point})
         assert_same_bits(t.q, q)
         assert_same_bits(tersor.dequantize(t), y)
+
+
+@pytest.mark.parametrize("kind, bits", [("q4_0", 4), ("q5_0", 5), ("q8_0", 8)])
+class TestGgml:
+    def test_codes_and_scales_of_blocks(self, kind: str, bits: int, dtype: DType) -> None:
+        """Which test_formats_gguf compares with the package gguf. Rounded numbers, too, whose greatest magnitudes tie."""
+        w = np.random.default_rng(4).standard_normal((300, 64))
+        for x in (w.astype(dtype), np.rint(4 * w).astype(dtype), plain_rows(dtype)):
+            blocks = formats.encode(f"gguf-{kind}", x)
+            options = {"granularity": "group", "group_size": 32, "convention": "ggml", "scale_dtype": "float32"}
+            t = tersor.quantize(x.astype(np.float32), bits, **options)
+            assert_same_bits(formats.codes(f"gguf-{kind}", blocks).q.view(t.q.dtype) ^ (-128 if t.signed else 0), t.q)
+            with np.errstate(over="ignore"):
+                stored = dataclasses.replace(t, scale=t.scale.astype(np.float16))
+            assert_same_bits(formats.encode(f"gguf-{kind}", stored)["data"], blocks["data"])
+
+    def test_the_first_of_two_alike_in_long_groups(self, kind: str, bits: int, settings: Any) -> None:
+        w = np.random.default_rng(5).standard_normal((3, 200_003)).astype(np.float32).clip(-3, 3)
+        w[0, 100_000:100_002], w[1, [150_000, 7]], w[2, 5:7] = (4, -4), (4, -4), (-4, 4)
+        long_column = np.ascontiguousarray(w[:, 99_000:].T)
+        for x, granularity in ((w, "row"), (w, "tensor"), (w[:, ::-1], "row"), (long_column, "column")):
+            options = {"granularity": granularity, "convention": "ggml"}
+            expected = spec.quantize(x, bits, **options)
+            for setting in settings:
+                assert_quantized(tersor.quantize(x, bits, **options), expected, f"{granularity}, {setting}")
+
+
+class TestBitsandbytes:
+    @pytest.mark.parametrize("plain_dtype", [FLOATS[name] for name in ("float32", "float16", "bfloat16")], ids=str)
+    def test_rows(self, plain_dtype: DType) -> None:
+        """Of greatest magnitudes whose fraction is beyond 127 / 128 a few codes may be those of the neighbouring number."""
+        functional = pytest.importorskip("bitsandbytes.functional", reason="bitsandbytes is not installed")
+        w = np.concatenate([plain_rows(plain_dtype) for _ in range(3)])
+        w = np.random.default_rng(6).permutation(w.ravel()).reshape(w.shape)
+        w[0] = 0
+        q, absmax, _ = functional.int8_vectorwise_quant(as_torch(w))
+        t = tersor.quantize(w, convention="bitsandbytes")
+        assert_same_bits(t.scale[:, 0], absmax.numpy() / np.float32(127))
+        fraction, _ = np.frexp(absmax.numpy())
+        assert_same_bits(t.q[fraction < 127 / 128], q.numpy()[fraction < 127 / 128])
+        assert np.mean(t.q == q.numpy()) > 0.9999

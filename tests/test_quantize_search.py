@@ -10,7 +10,7 @@ import pytest
 import tersor
 from conftest import FINDS_BAD_ACCESSES, FINDS_RACES
 from layouts import Array, spec
-from test_quantize_groups import CONVENTIONS, GRANULARITIES, DType, assert_quantized, rows_that_differ
+from test_quantize_groups import CONVENTIONS, GRANULARITIES, DType, assert_quantized, has_codes, rows_that_differ
 
 SEARCHES: tuple[dict[str, Any], ...] = (
     {"scale_method": "mse", "grid": 10},
@@ -30,6 +30,8 @@ def importance_of(w: Array) -> Array:
 def test_every_rule(convention: str, search: dict[str, Any], dtype: DType, each_level: Any) -> None:
     w = rows_that_differ(dtype)
     for where, symmetric, bits in itertools.product(GRANULARITIES, (True, False), (3, 8)):
+        if not has_codes(convention, bits, symmetric):
+            continue
         options = {"bits": bits, "symmetric": symmetric, "convention": convention, **where, **search}
         expected = spec.quantize(w, **options)
         for setting in each_level:
@@ -47,8 +49,10 @@ def test_importance(dtype: DType, each_level: Any) -> None:
 
 def test_entropy_by_groups(dtype: DType, each_level: Any) -> None:
     w = rows_that_differ(dtype)
-    for where, symmetric in itertools.product(GRANULARITIES, (True, False)):
-        options = {"bits": 3, "symmetric": symmetric, "convention": "onnx", **where, **ENTROPY}
+    for where, (convention, symmetric) in itertools.product(
+        GRANULARITIES, (("onnx", True), ("onnx", False), ("ggml", True))
+    ):
+        options = {"bits": 3, "symmetric": symmetric, "convention": convention, **where, **ENTROPY}
         expected = spec.quantize(w, **options)
         for setting in each_level:
             assert_quantized(tersor.quantize(w, **options), expected, f"{options}, {setting}")

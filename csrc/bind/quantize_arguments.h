@@ -19,8 +19,8 @@ inline CodeFormat code_format(py::handle bits, bool symmetric, bool is_signed) {
 }
 
 // None: the convention's own.
-inline cpu::Rounding rounding_argument(py::handle rounding, Convention convention) {
-  return rounding.is_none() ? rounding_of(convention) : rounding_of(py::cast<std::string>(rounding));
+inline cpu::Rounding rounding_argument(py::handle rounding, Convention convention, CodeFormat format) {
+  return rounding.is_none() ? rounding_of(convention, format.bits) : rounding_of(py::cast<std::string>(rounding));
 }
 
 }  // namespace tersor::bind

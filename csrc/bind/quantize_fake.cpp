@@ -20,9 +20,10 @@ void bound_fake_quantize(py::handle w, py::handle axis, py::handle group_size, p
   const OptionalArrayArg zero_point_arg(zero_point, "zero_point", use);
   const GroupAxis groups = group_axis(axis, group_size, w_arg);
   const Convention rules = convention_of(convention);
+  const CodeFormat format = code_format(bits, symmetric, is_signed);
   const CodeOptions options{.convention = rules,
-                            .format = code_format(bits, symmetric, is_signed),
-                            .rounding = rounding_argument(rounding, rules),
+                            .format = format,
+                            .rounding = rounding_argument(rounding, rules, format),
                             .seed = seed_argument(seed),
                             .packed = false,
                             .as_numbers = true};
@@ -43,8 +44,8 @@ void bound_fake_quantize_backward(py::handle grad, py::handle w, py::handle axis
   const OptionalArrayArg grad_zero_point_arg(grad_zero_point, "grad_zero_point", Use::kOutput);
   const GroupAxis groups = group_axis(axis, group_size, w_arg);
   const Convention rules = convention_of(convention);
-  const CodeOptions options{rules, code_format(bits, zero_point.is_none(), is_signed), rounding_argument(rounding, rules),
-                            seed_argument(seed), false};
+  const CodeFormat format = code_format(bits, zero_point.is_none(), is_signed);
+  const CodeOptions options{rules, format, rounding_argument(rounding, rules, format), seed_argument(seed), false};
   const double factor = number_argument(gradient_scale, "gradient_scale");
   const FakeQuantizeGradients gradients{grad_w_arg, grad_scale_arg, grad_zero_point_arg.view()};
   run_op([&] { fake_quantize_backward(grad_arg, w_arg, groups, options, scale_arg, zero_point_arg.view(), factor, gradients); },

@@ -29,8 +29,8 @@ void bound_quantize_groups(py::handle w, py::handle axis, py::handle group_size,
                             importance_arg.view(),
                             bins.is_none() ? std::nullopt : std::optional(integer_argument(bins, "bins"))};
   const Convention rules = convention_of(convention);
-  const CodeOptions options{rules, code_format(bits, symmetric, is_signed), rounding_argument(rounding, rules), seed_argument(seed),
-                            packed};
+  const CodeFormat format = code_format(bits, symmetric, is_signed);
+  const CodeOptions options{rules, format, rounding_argument(rounding, rules, format), seed_argument(seed), packed};
   if (scale_is_given)
     run_op([&] { encode_groups(w_arg, groups, options, scale_arg, zero_point_arg.view(), q_arg); }, w_arg, q_arg);
   else

@@ -50,15 +50,15 @@ TERSOR_INLINE Lanes<Math> number(Lanes<Math> x) noexcept {  // 0 for NaN
 }
 
 template <class Math>
-TERSOR_INLINE Lanes<Math> reciprocal_or_zero(Lanes<Math> scale) noexcept {
-  const auto zero = splat(Math{0}), reciprocal = splat(Math{1}) / scale;
+TERSOR_INLINE Lanes<Math> reciprocal_or_zero(Lanes<Math> scale, double numerator) noexcept {
+  const auto zero = splat(Math{0}), over = splat(static_cast<Math>(numerator)), reciprocal = over / (scale * over);
   return select(equal(scale, zero), zero, reciprocal);
 }
 
 // What is rounded to an integer.
 template <class Math>
 TERSOR_INLINE Lanes<Math> quotient_by_rule(Lanes<Math> x, Lanes<Math> scale, const CodeRule& rule) noexcept {
-  const auto quotient = rule.by_reciprocal ? x * reciprocal_or_zero(scale) : x / scale;
+  const auto quotient = rule.numerator != 0 ? x * reciprocal_or_zero(scale, rule.numerator) : x / scale;
   return number(in_dtype(quotient, rule.step));
 }
 

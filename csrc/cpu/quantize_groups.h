@@ -19,12 +19,12 @@ enum class Rounding : std::uint8_t { kHalfEven, kHalfAway, kHalfUp, kTruncate, k
 struct CodeRule {
   int least, most, flip;
   Rounding rounding;
-  bool by_reciprocal;     // x * (1 / scale), where that is 0 for a scale of 0
+  double numerator;       // n, where x * (n / (scale * n)) is rounded, which is 0 for a scale of 0; 0: x / scale is
   bool zero_point_first;  // clamped with the zero point, then rounded
   DType step;             // that each step is rounded to; float64: none
   // Whether it only divides and rounds half to even.
   __attribute__((always_inline)) bool is_plain() const noexcept {
-    return rounding == Rounding::kHalfEven && !by_reciprocal && !zero_point_first && step == DType::kFloat64;
+    return rounding == Rounding::kHalfEven && numerator == 0 && !zero_point_first && step == DType::kFloat64;
   }
 };
 

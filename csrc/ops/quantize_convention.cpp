@@ -1,5 +1,8 @@
 #include "ops/quantize_convention.h"
 
+#include <string>
+
+#include "core/check.h"
 #include "core/named.h"
 
 namespace tersor {
@@ -14,6 +17,8 @@ constexpr Named<Convention> kConventions[] = {
     {"gptq", Convention::kGptq},
     {"awq", Convention::kAwq},
     {"matmulnbits", Convention::kMatMulNBits},
+    {"ggml", Convention::kGgml},
+    {"bitsandbytes", Convention::kBitsAndBytes},
 };
 constexpr Named<cpu::Rounding> kRoundings[] = {
     {"half_even", cpu::Rounding::kHalfEven}, {"half_away", cpu::Rounding::kHalfAway},    {"half_up", cpu::Rounding::kHalfUp},
@@ -42,6 +47,17 @@ int least_code(Convention convention, CodeFormat format) noexcept {
 }
 int most_code(CodeFormat format) noexcept { return (1 << (format.bits - (format.is_signed ? 1 : 0))) - 1; }
 
+// Of reciprocals that are multiplied by; 0 where numbers are divided.
+double numerator_of(Convention convention) noexcept {
+  switch (convention) {
+    case Convention::kTorch:
+    case Convention::kMatMulNBits:
+    case Convention::kGgml: return 1;
+    case Convention::kBitsAndBytes: return 127;
+    default: return 0;
+  }
+}
+
 // torch rounds each step to the dtype of its tensors. float32 and float64 are what steps are in anyway.
 DType step_of(Convention convention, DType w) noexcept {
   const bool rounds = convention == Convention::kCompressedTensors || convention == Convention::kAwq;
@@ -51,10 +67,27 @@ DType step_of(Convention convention, DType w) noexcept {
 }  // namespace
 
 Convention convention_of(std::string_view name) { return find_named(kConventions, name, "convention"); }
-cpu::Rounding rounding_of(Convention convention) noexcept {
+cpu::Rounding rounding_of(Convention convention, int bits) noexcept {
+  if (convention == Convention::kGgml) return bits < kMostBits ? cpu::Rounding::kHalfUp : cpu::Rounding::kHalfAway;
   return convention == Convention::kMatMulNBits ? cpu::Rounding::kHalfAway : cpu::Rounding::kHalfEven;
 }
 cpu::Rounding rounding_of(std::string_view name) { return find_named(kRoundings, name, "rounding"); }
+
+void require_convention(Convention convention, CodeFormat format) {
+  if (convention == Convention::kGgml && !format.symmetric)
+    throw ValueError(
+        "convention=\"ggml\" has symmetric codes alone, since its others have a minimum in place of a zero point; pass "
+        "symmetric=True, or encode with tersor.formats as \"gguf-q4_1\" or \"gguf-q5_1\"");
+  if (convention != Convention::kBitsAndBytes) return;
+  if (format.bits != kMostBits)
+    throw ValueError("convention=\"bitsandbytes\" has codes of 8 bits, got " + std::to_string(format.bits) +
+                     "; its 4 bits are \"bitsandbytes-nf4\" and \"bitsandbytes-fp4\" of tersor.formats");
+  if (!format.symmetric) throw ValueError("convention=\"bitsandbytes\" has symmetric codes alone; pass symmetric=True");
+}
+
+bool keeps_first_side(Convention convention, CodeFormat format) noexcept {
+  return convention == Convention::kGgml && format.bits < kMostBits;
+}
 
 cpu::ScaleRule scale_rule(Convention convention, CodeFormat format, DType w, DType scale) noexcept {
   const double steps = (1 << format.bits) - 1, most_of_half = (1 << (format.bits - 1)) - 1;
@@ -102,17 +135,28 @@ cpu::ScaleRule scale_rule(Convention convention, CodeFormat format, DType w, DTy
       rule.instead = 0;
       if (format.symmetric) rule.divisor = -(1 << (format.bits - 1));
       break;
+    case Convention::kGgml:
+      rule.keeps_sign = format.bits < kMostBits;
+      rule.instead = 0;
+      rule.divisor = rule.keeps_sign ? -(1 << (format.bits - 1)) : most_of_half;
+      break;
+    case Convention::kBitsAndBytes:
+      rule.instead = 0;
+      rule.divisor = most_of_half;
+      break;
   }
   return rule;
 }
 
 cpu::CodeRule code_rule(Convention convention, CodeFormat format, cpu::Rounding rounding, DType w) noexcept {
+  const bool zero_point_first = convention == Convention::kCompressedTensors || convention == Convention::kMatMulNBits ||
+                                keeps_first_side(convention, format);
   return {.least = least_code(convention, format),
           .most = most_code(format),
           .flip = flip_of(format),
           .rounding = rounding,
-          .by_reciprocal = convention == Convention::kTorch || convention == Convention::kMatMulNBits,
-          .zero_point_first = convention == Convention::kCompressedTensors || convention == Convention::kMatMulNBits,
+          .numerator = numerator_of(convention),
+          .zero_point_first = zero_point_first,
           .step = step_of(convention, w)};
 }
 

@@ -10,17 +10,32 @@
 
 namespace tersor {
 
-enum class Convention : std::uint8_t { kTersor, kCompressedTensors, kOnnx, kTorch, kGptq, kAwq, kMatMulNBits };
+enum class Convention : std::uint8_t {
+  kTersor,
+  kCompressedTensors,
+  kOnnx,
+  kTorch,
+  kGptq,
+  kAwq,
+  kMatMulNBits,
+  kGgml,
+  kBitsAndBytes
+};
 
 // ValueError, with the names that there are.
 Convention convention_of(std::string_view name);
-cpu::Rounding rounding_of(Convention convention) noexcept;  // its own
+cpu::Rounding rounding_of(Convention convention, int bits) noexcept;  // its own
 cpu::Rounding rounding_of(std::string_view name);
 
 struct CodeFormat {
   int bits;  // 2 to 8
   bool symmetric, is_signed;
 };
+
+// ValueError where the convention has no such codes.
+void require_convention(Convention convention, CodeFormat format);
+// Whether a symmetric range that reaches as far to either side of zero counts as that of the entry which comes first.
+bool keeps_first_side(Convention convention, CodeFormat format) noexcept;
 
 inline constexpr int kLeastBits = 2, kMostBits = 8;
 

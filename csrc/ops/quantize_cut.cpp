@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "ops/copy_items.h"
+#include "ops/float_format.h"
+#include "ops/select.h"
+#include "ops/threshold.h"
 
 namespace tersor {
 
@@ -46,6 +50,43 @@ void cut_run(const std::byte* run, std::int64_t count, DType dtype, const RangeC
     cut_group(run_view(run, count, dtype), how, found);
 }
 
+// Below 0, above 0 or 0: the sign of the first entry whose magnitude has at least these bits and is finite.
+template <class Bits>
+int sign_of_first(const std::byte* entries, std::int64_t stride_bytes, std::int64_t count, Bits least, Bits infinity) noexcept {
+  constexpr Bits kSign = static_cast<Bits>(Bits{1} << (8 * sizeof(Bits) - 1));
+  for (std::int64_t i = 0; i < count; ++i) {
+    Bits bits;
+    std::memcpy(&bits, entries + i * stride_bytes, sizeof bits);
+    const auto magnitude = static_cast<Bits>(bits & ~kSign);
+    if (magnitude >= least && magnitude < infinity) return bits & kSign ? -1 : 1;
+  }
+  return 0;
+}
+
+int sign_of_first(const std::byte* entries, std::int64_t stride_bytes, std::int64_t count, DType dtype, double magnitude) {
+  auto least = static_cast<std::int64_t>(threshold_bits(magnitude, dtype));
+  if (value_of_key(least, dtype, KeyOrder::kMagnitude) < magnitude) ++least;  // it was rounded down
+  const auto infinity = static_cast<std::uint64_t>(float_format(dtype).infinity_bits());
+  const auto find = [&]<class Bits>(Bits) {
+    return sign_of_first(entries, stride_bytes, count, static_cast<Bits>(least), static_cast<Bits>(infinity));
+  };
+  switch (item_size(dtype)) {
+    case 2: return find(std::uint16_t{});
+    case 4: return find(std::uint32_t{});
+    default: return find(std::uint64_t{});
+  }
+}
+
+template <class Math>
+void keep_first_side_as(const std::byte* entries, std::int64_t stride_bytes, std::int64_t count, DType dtype,
+                        const GroupNumbers& found) {
+  Math &low = *reinterpret_cast<Math*>(found.lows), &high = *reinterpret_cast<Math*>(found.highs);
+  if (!(high > 0) || low != -high) return;
+  const int sign = sign_of_first(entries, stride_bytes, count, dtype, static_cast<double>(high));
+  if (sign < 0) high = 0;
+  if (sign > 0) low = 0;
+}
+
 }  // namespace
 
 void cut_runs(const std::byte* row, std::int64_t cols, std::int64_t group_size, DType dtype, const RangeCut& how,
@@ -71,6 +112,12 @@ void cut_group(const View& entries, const RangeCut& how, const GroupNumbers& fou
     if (const auto* percentile = std::get_if<Percentile>(&how)) return percentile_bounds(entries, *percentile);
     return entropy_bounds(entries, low, high, std::get<Entropy>(how));
   });
+}
+
+void keep_first_side(const std::byte* entries, std::int64_t stride_bytes, std::int64_t count, DType dtype,
+                     const GroupNumbers& found) {
+  const auto keep = arithmetic_dtype(dtype) == DType::kFloat64 ? keep_first_side_as<double> : keep_first_side_as<float>;
+  keep(entries, stride_bytes, count, dtype, found);
 }
 
 }  // namespace tersor

@@ -21,4 +21,10 @@ void cut_columns(cpu::ConstRows rows, cpu::Extent extent, DType dtype, const Ran
                  std::byte* scratch);
 void cut_group(const View& entries, const RangeCut& how, const GroupNumbers& found);
 
+// Where a range reaches as far to either side of zero, the side that the first entry so far out lies on stays, and the other ends
+// at zero. Of entries stride_bytes apart: a whole group, or its pieces in their order, of which those without such an entry change
+// nothing.
+void keep_first_side(const std::byte* entries, std::int64_t stride_bytes, std::int64_t count, DType dtype,
+                     const GroupNumbers& found);
+
 }  // namespace tersor

@@ -128,6 +128,7 @@ void require_gradients(const View& grad, const View& w, GroupAxis groups, const 
                        const View* zero_point, const FakeQuantizeGradients& gradients) {
   require_floating(w);
   require_groups(groups, options.format);
+  require_convention(options.convention, options.format);
   require_numbers(w, grad);
   require_numbers(w, gradients.w);
   require_scales(w, groups, options.format, scale, zero_point);

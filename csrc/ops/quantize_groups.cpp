@@ -94,6 +94,7 @@ struct Quantizer {
   StoredScales scales;
   cpu::ScaleRule rule;
   Encoder encoder;
+  bool first_side;
   std::optional<RangeCut> range_cut;
   std::optional<RangeSearch> search;
 
@@ -106,7 +107,8 @@ struct Quantizer {
         math_bytes(item_size(arithmetic_dtype(w.dtype))),
         scales(arithmetic_dtype(w.dtype), scale, zero_point, options.format, access),
         rule(scale_rule(options.convention, options.format, w.dtype, scale.dtype)),
-        encoder(w, layout, options, scales, q, grid_of(q, groups, layout), arithmetic_dtype(scale.dtype)) {}
+        encoder(w, layout, options, scales, q, grid_of(q, groups, layout), arithmetic_dtype(scale.dtype)),
+        first_side(keeps_first_side(options.convention, options.format)) {}
   Quantizer(const Quantizer&) = delete;  // the encoder and the search refer to the scales
   Quantizer& operator=(const Quantizer&) = delete;
 
@@ -152,6 +154,12 @@ struct Quantizer {
     cpu::quantize_groups_kernels().measure_columns[dtype](from, {tile.rows, tile.cols}, numbers.lows, numbers.highs);
   }
 
+  // Of columns, by some of their rows.
+  void keep_first_sides(const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers) const {
+    for (std::int64_t col = 0; first_side && col < tile.cols; ++col)
+      keep_first_side(from.data + col * item_bytes, from.stride_bytes, tile.rows, dtype, numbers.from(col, math_bytes));
+  }
+
   // What it takes to find the ranges of a tile's groups.
   std::int64_t range_scratch_bytes(std::int64_t rows_each, std::int64_t cols_each, std::int64_t groups_each) const noexcept {
     if (range_cut) return padded(rows_each) * item_bytes;
@@ -165,6 +173,9 @@ struct Quantizer {
   void find_in_row(const Tile& tile, cpu::ConstRows from, const GroupNumbers& numbers, std::byte* scratch) const {
     measure_row(tile, from, numbers);
     if (range_cut) cut_runs(from.row<std::byte>(0), tile.cols, layout.size, dtype, *range_cut, numbers);
+    for (std::int64_t g = 0; first_side && g * layout.size < tile.cols; ++g)
+      keep_first_side(from.row<std::byte>(0) + g * layout.size * item_bytes, item_bytes,
+                      std::min(layout.size, tile.cols - g * layout.size), dtype, numbers.from(g, math_bytes));
     if (search)
       try_ranges(tile, numbers, scratch, [&](const Trials& trials, std::byte* rest) { search->add_row(trials, tile, from, rest); });
   }
@@ -172,6 +183,7 @@ struct Quantizer {
     reset(numbers, tile.cols, math_bytes);
     measure_columns(tile, from, numbers);
     if (range_cut) cut_columns(from, {tile.rows, tile.cols}, dtype, *range_cut, numbers, scratch);
+    keep_first_sides(tile, from, numbers);
     if (search)
       try_ranges(tile, numbers, scratch,
                  [&](const Trials& trials, std::byte* rest) { search->add_columns(trials, tile, from, rest); });
@@ -206,6 +218,19 @@ void quantize_short_groups(const Quantizer& work) {
                             });
 }
 
+// Of a group that is part of a row, piece by piece up to the entry that counts.
+void keep_first_side_of_long(const Quantizer& work, std::int64_t group, const GroupNumbers& numbers) {
+  const std::int64_t each = RowCut(work.layout, work.item_bytes).cols_each;
+  const Scratch scratch(static_cast<std::size_t>(work.grid.scratch_bytes(1, each)));
+  const std::int64_t row = group / work.layout.count, begin = group % work.layout.count * work.layout.size;
+  const std::int64_t end = std::min(begin + work.layout.size, work.layout.length);
+  for (std::int64_t col = begin; col < end; col += each) {
+    const std::int64_t cols = std::min(each, end - col);
+    const cpu::ConstRows from = work.grid.read(row, 1, col, cols, scratch.data());
+    keep_first_side(from.row<std::byte>(0), work.item_bytes, cols, work.dtype, numbers);
+  }
+}
+
 // Groups that are cut in pieces, each a tile.
 void find_long_rows(const View& w, GroupAxis groups_along, const Quantizer& work, const GroupNumbers& numbers) {
   const RowCut cut(work.layout, work.item_bytes);
@@ -222,6 +247,7 @@ void find_long_rows(const View& w, GroupAxis groups_along, const Quantizer& work
     join(parts, group * cut.pieces, cut.pieces, numbers, group);
     if (work.range_cut)
       cut_group(group_view(w, groups_along, unmerged, group), *work.range_cut, numbers.from(group, work.math_bytes));
+    if (work.first_side) keep_first_side_of_long(work, group, numbers.from(group, work.math_bytes));
   }
 }
 
@@ -282,6 +308,8 @@ void quantize_long_columns(const View& w, GroupAxis groups_along, const Quantize
         for_each_part([&](const Tile& part, cpu::ConstRows from) { work.measure_columns(part, from, found); });
         for (std::int64_t col = 0; work.range_cut && col < tile.cols; ++col)
           cut_group(group_view(w, groups_along, layout, tile.first_scale + col), *work.range_cut, found.from(col, work.math_bytes));
+        if (work.first_side)
+          for_each_part([&](const Tile& part, cpu::ConstRows from) { work.keep_first_sides(part, from, found); });
         if (work.search)
           work.try_ranges(tile, found, scratch, [&](const Trials& trials, std::byte* rest) {
             for_each_part([&](const Tile& part, cpu::ConstRows from) { work.search->add_columns(trials, part, from, rest); });
@@ -306,6 +334,7 @@ void require_encodable(const char* op, const View& w, GroupAxis groups, const Co
                        const View& scale, const View* zero_point) {
   require_floating(w);
   require_groups(groups, options.format);
+  require_convention(options.convention, options.format);
   if (options.as_numbers)
     require_numbers(w, q);
   else

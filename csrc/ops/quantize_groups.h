@@ -40,13 +40,13 @@ RangeMethod range_method_of(std::string_view name);
 
 struct RangeOptions {
   RangeMethod method;
-  double percentile;                 // in (0, 100]
-  RangeGrid grid;                    // of the shares that are tried
-  const View* importance;            // of each entry of the last axis, for errors; may be null
-  std::optional<std::int64_t> bins;  // at most, of the histogram that information is measured in; else 16 times the levels
+  double percentile;                      // in (0, 100]
+  RangeGrid grid;                         // of the shares that are tried
+  const View* importance;                 // of each entry of the last axis, for errors; may be null
+  std::optional<std::int64_t> bins = {};  // at most, of the histogram that information is measured in; else 16 times the levels
 };
 
-inline constexpr RangeOptions kWholeRanges{RangeMethod::kWhole, 100, {0, 1}, nullptr, {}};
+inline constexpr RangeOptions kWholeRanges{RangeMethod::kWhole, 100, {0, 1}, nullptr};
 
 struct CodeOptions {
   Convention convention;

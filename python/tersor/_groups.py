@@ -78,10 +78,12 @@ def stored_groups(t: Quantized) -> Groups:
     return Groups(t.shape, t.axis, t.group_size, False)
 
 
-def is_signed(signed: bool | None, symmetric: bool, convention: str) -> bool:
+def is_signed(signed: bool | None, symmetric: bool, convention: str, bits: int) -> bool:
     """Whether codes are, where the caller may not have said."""
     if signed is not None:
         return bool(signed)
+    if convention == "ggml":
+        return bits == 8
     return convention not in _UNSIGNED_SYMMETRIC if symmetric else convention in _SIGNED_ASYMMETRIC
 
 

@@ -39,7 +39,8 @@ def fake_quantize(
     group_size : int, default 128
     symmetric : bool, default True
     signed : bool, optional
-    convention : {"tersor", "compressed-tensors", "onnx", "torch", "gptq", "awq", "matmulnbits"}, default "tersor"
+    convention : str, default "tersor"
+        One of those of ``quantize``.
     rounding : {"half_even", "half_away", "half_up", "truncate", "stochastic"}, optional
     seed : int in [0, 2**64), default 0
     scale_dtype : name, NumPy dtype or torch dtype, optional
@@ -107,12 +108,13 @@ def fake_quantize_with_scales(
     groups = groups_in(w, granularity, group_size, axis)
     scale_is_given = scale is not None
     symmetric = is_symmetric(symmetric, scale, zero_point)
-    signed = is_signed(signed, symmetric, convention)
+    bits = integer(bits, "bits")
+    signed = is_signed(signed, symmetric, convention, bits)
     if not scale_is_given:
         like = _of_known_kind(w, out)
         scale, zero_point = empty_scales(w, like, groups, symmetric, signed, convention, scale_dtype)
     filled = framework_of(w, "w").empty_like(w) if out is None else out
-    options = (integer(bits, "bits"), symmetric, signed, convention, rounding, seed, scale_is_given)
+    options = (bits, symmetric, signed, convention, rounding, seed, scale_is_given)
     _core.fake_quantize(w, groups.axis, groups.size, *options, scale, zero_point, filled)
     return framework_of(w, "w").result(filled) if out is None else out, scale, zero_point
 
@@ -160,7 +162,8 @@ def fake_quantize_backward(
     axis : int, default -1
     group_size : int, default 128
     signed : bool, optional
-    convention : {"tersor", "compressed-tensors", "onnx", "torch", "gptq", "awq", "matmulnbits"}, default "tersor"
+    convention : str, default "tersor"
+        One of those of ``quantize``.
     rounding : {"half_even", "half_away", "half_up", "truncate", "stochastic"}, optional
     seed : int in [0, 2**64), default 0
     gradient_scale : float, default 1.0
@@ -222,7 +225,8 @@ def fake_quantize_backward(
     """
     groups = groups_in(w, granularity, group_size, axis)
     symmetric = zero_point is None
-    signed = is_signed(signed, symmetric, convention)
+    bits = integer(bits, "bits")
+    signed = is_signed(signed, symmetric, convention, bits)
     framework = framework_of(w, "w") if out is None else None
     if framework is not None:
         _core.check_array(scale, "scale")
@@ -231,7 +235,7 @@ def fake_quantize_backward(
         filled = (framework.empty_like(w), *of_groups)
     else:
         filled = _gradients(out, symmetric)
-    options = (integer(bits, "bits"), signed, convention, rounding, seed)
+    options = (bits, signed, convention, rounding, seed)
     parts = (*filled, None) if symmetric else filled
     _core.fake_quantize_backward(grad, w, groups.axis, groups.size, *options, scale, zero_point, gradient_scale, *parts)
     grad_w, grad_scale, *of_zero_point = filled if framework is None else map(framework.result, filled)

@@ -61,12 +61,14 @@ def quantize(
         Whether zero lies in the middle; else each group has a zero point, the code of 0.
     signed : bool, optional
         int8 codes from ``-2**(bits - 1)``, or uint8 codes from 0. By default what the convention does: signed where
-        symmetric, unsigned where not; "gptq" and "matmulnbits" always unsigned, "compressed-tensors" always signed.
-    convention : {"tersor", "compressed-tensors", "onnx", "torch", "gptq", "awq", "matmulnbits"}, default "tersor"
-        Whose formulas make the scales and codes; see Notes.
+        symmetric, unsigned where not; "gptq" and "matmulnbits" always unsigned, "compressed-tensors" always signed, "ggml"
+        signed for 8 bits alone.
+    convention : str, default "tersor"
+        Whose formulas make the scales and codes: "tersor", "compressed-tensors", "onnx", "torch", "gptq", "awq",
+        "matmulnbits", "ggml" (symmetric alone) or "bitsandbytes" (symmetric, 8 bits); see Notes.
     rounding : {"half_even", "half_away", "half_up", "truncate", "stochastic"}, optional
         Ties to even, away from zero, or up; toward zero; or up with the probability of the fraction. By default what the
-        convention does: "half_away" for "matmulnbits", else "half_even".
+        convention does: "half_away" for "matmulnbits" and for 8 bits of "ggml", "half_up" for fewer, else "half_even".
     seed : int in [0, 2**64), default 0
         Of stochastic rounding: the same seed gives the same codes for any number of threads, on every machine.
     scale_dtype : name, NumPy dtype or torch dtype, optional
@@ -123,6 +125,9 @@ def quantize(
     gptq                2 absmax / n              (high - low) / n   -round(low / scale)                      2/n
     awq                 absmax / (2**(bits-1)-1)  (high - low) / n   -round(low / scale)                      1e-5/n
     matmulnbits         -greatest / 2**(bits-1)   (high - low) / n   round(least - low / scale)               0
+    ggml, up to 7 bits  -greatest / 2**(bits-1)   none                                                        0
+    ggml, 8 bits        absmax / 127              none                                                        0
+    bitsandbytes        absmax / 127              none                                                        0
     =================== ========================= ================== ======================================== =====
 
     The last column is the scale of a group of zeros. But for awq, low is at most 0 and high at least 0. A code is
@@ -131,8 +136,11 @@ def quantize(
     leaves out the least symmetric code, so that they reach as far to either side; onnx does for 8 signed bits in its
     scale, which it computes in float64, with the zero point; gptq's symmetric scale is half of that where nothing in a
     group is negative; matmulnbits keeps the sign of the entry of greatest magnitude, the negative one of two alike, and
-    rounds ``x * (1 / scale) + zero_point`` last, ties away from zero. ``tersor.reference`` has each rule in a few lines,
-    with its source.
+    rounds ``x * (1 / scale) + zero_point`` last, ties away from zero. ggml does so too, but takes the first of two alike and
+    rounds ties up; its 8 bits are ``round(x * (1 / scale))``, ties away from zero. The codes are those of q4_0, q5_0 and
+    q8_0, whose scales ``formats`` rounds to float16 after codes are made. bitsandbytes (LLM.int8()) multiplies by
+    ``127 / absmax``, here by ``127 / (scale * 127)``: the same, but that absmax may come out one unit off where its fraction
+    is beyond 127 / 128. ``tersor.reference`` has each rule in a few lines, with its source.
 
     "percentile" is exact, by nearest rank: of n entries ``ceil(percentile / 100 * n)`` have no greater magnitude than the
     range of symmetric codes reaches; for others so many are not above it, and so many not below. NaN counts as the greatest.
@@ -174,7 +182,7 @@ def quantize(
         raise ValueError(f"scale_method is {scale_method!r}, but scales are given; leave one of them out")
     if importance is not None and scale_method != "mse":
         raise ValueError('importance is of scale_method="mse" alone; leave it out')
-    signed = is_signed(signed, symmetric, convention)
+    signed = is_signed(signed, symmetric, convention, bits)
     q_shape = packed_codes_shape(groups.shape, bits, "w") if packed else groups.shape
     if out is None:
         framework = framework_of(w, "w")

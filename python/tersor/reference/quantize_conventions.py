@@ -25,6 +25,14 @@ def greatest_magnitude(low: Array, high: Array) -> Array:
     return np.asarray(np.maximum(np.abs(low), np.abs(high)))
 
 
+def by_reciprocal(x: Array, scale: Array, numerator: int) -> Array:
+    """x times what the numerator is of as many scales. A scale of 0 has the reciprocal 0; 0 times infinity is 0."""
+    over = x.dtype.type(numerator)
+    with np.errstate(all="ignore"):
+        steps = x * np.where(scale == 0, x.dtype.type(0), over / (scale * over))
+    return np.asarray(np.where(np.isnan(steps) & ~np.isnan(x), x.dtype.type(0), steps))
+
+
 @dataclass(frozen=True)
 class Convention:
     """Codes of ``bits`` bits from ``least`` to ``most``, and what most libraries agree on."""
@@ -38,7 +46,19 @@ class Convention:
     # Where the caller does not say.
     signed_symmetric: ClassVar[bool] = True
     signed_asymmetric: ClassVar[bool] = False
-    rounding: ClassVar[str] = "half_even"
+
+    @classmethod
+    def own_signed(cls, bits: int, symmetric: bool) -> bool:
+        return cls.signed_symmetric if symmetric else cls.signed_asymmetric
+
+    @property
+    def own_rounding(self) -> str:
+        return "half_even"
+
+    @property
+    def first_side(self) -> bool:
+        """Whether a range that reaches as far to either side of zero counts as that of the entry which comes first."""
+        return False
 
     @property
     def steps(self) -> int:
@@ -235,7 +255,10 @@ class MatMulNBits(Convention):
     that gives the greatest magnitude the least code; of two alike the negative number counts. Zeros have the scale 0."""
 
     signed_symmetric = False
-    rounding = "half_away"
+
+    @property
+    def own_rounding(self) -> str:
+        return "half_away"
 
     def scales(self, low: Array, high: Array) -> Array:
         x = low.dtype.type
@@ -252,16 +275,68 @@ class MatMulNBits(Convention):
         return np.where(exact == 0, 0, self.clamp(np.floor(place) + (place - np.floor(place) >= 0.5)))
 
     def quotient(self, x: Array, scale: Array) -> Array:
-        """0 times infinity is 0."""
-        reciprocal = np.where(scale == 0, x.dtype.type(0), 1 / np.where(scale == 0, 1, scale))
-        steps = x * reciprocal
-        return np.where(np.isnan(steps) & ~np.isnan(x), x.dtype.type(0), steps)
+        return by_reciprocal(x, scale, 1)
 
     def place(self, quotient: Array, zero_point: Array, round_: Rounding) -> Array:
         return np.asarray(quotient + zero_point)
 
     def clamped(self, place: Array, round_: Rounding) -> Array:
         return round_(self.clamp(place))
+
+
+class Ggml(Convention):
+    """``quantize_row_q4_0_ref``, ``q5_0`` and ``q8_0`` of ggml, for symmetric codes of any bits. With fewer than 8 the scale
+    has the sign that gives the greatest magnitude the least code; of two alike the first entry counts. Zeros have the scale
+    0. ggml stores scales in float16, and makes codes by what they were before; here codes are made by scales as they are
+    stored."""
+
+    @classmethod
+    def own_signed(cls, bits: int, symmetric: bool) -> bool:
+        return bits == 8
+
+    @property
+    def own_rounding(self) -> str:
+        return "half_up" if self.first_side else "half_away"
+
+    @property
+    def first_side(self) -> bool:
+        return self.bits < 8
+
+    def scales(self, low: Array, high: Array) -> Array:
+        x = low.dtype.type
+        if self.first_side:
+            return np.asarray(np.where(np.abs(high) > np.abs(low), high, low) / x(-(2 ** (self.bits - 1))))
+        return np.asarray(greatest_magnitude(low, high) / x(127))
+
+    @property
+    def instead(self) -> float | None:
+        return None
+
+    def quotient(self, x: Array, scale: Array) -> Array:
+        return by_reciprocal(x, scale, 1)
+
+    def place(self, quotient: Array, zero_point: Array, round_: Rounding) -> Array:
+        """With the zero point before it is rounded, but for 8 bits."""
+        return np.asarray(quotient + zero_point) if self.first_side else super().place(quotient, zero_point, round_)
+
+    def clamped(self, place: Array, round_: Rounding) -> Array:
+        return round_(self.clamp(place)) if self.first_side else self.clamp(place)
+
+
+class BitsAndBytes(Convention):
+    """``int8_vectorwise_quant`` of bitsandbytes 0.50 on the CPU: Dettmers et al., "LLM.int8()" (2022). It stores absmax, 127
+    times the scale, and multiplies by ``127 / absmax``. Here absmax is ``scale * 127``, which is the same number unless its
+    fraction is beyond 127 / 128: then it may be the next one. Zeros have the scale 0."""
+
+    def scales(self, low: Array, high: Array) -> Array:
+        return np.asarray(greatest_magnitude(low, high) / low.dtype.type(127))
+
+    @property
+    def instead(self) -> float | None:
+        return None
+
+    def quotient(self, x: Array, scale: Array) -> Array:
+        return by_reciprocal(x, scale, 127)
 
 
 CONVENTIONS: dict[str, type[Convention]] = {
@@ -272,4 +347,6 @@ CONVENTIONS: dict[str, type[Convention]] = {
     "gptq": Gptq,
     "awq": Awq,
     "matmulnbits": MatMulNBits,
+    "ggml": Ggml,
+    "bitsandbytes": BitsAndBytes,
 }

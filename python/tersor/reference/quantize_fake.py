@@ -46,9 +46,9 @@ def fake_quantize_backward(
     symmetric = zero_point is None
     rule_of = CONVENTIONS[convention]
     if signed is None:
-        signed = rule_of.signed_symmetric if symmetric else rule_of.signed_asymmetric
-    how = rule_of.rounding if rounding is None else rounding
+        signed = rule_of.own_signed(bits, symmetric)
     rule = rule_of(bits, symmetric, signed, w.dtype, scale.dtype)
+    how = rule.own_rounding if rounding is None else rounding
     x = w.astype(arithmetic_dtype(w.dtype))
     step = groups.spread(scale).astype(x.dtype)
     zero = np.broadcast_to(rule.middle if zero_point is None else groups.spread(zero_point), w.shape).astype(x.dtype)

@@ -14,6 +14,7 @@ from tersor.reference.prune import random_words
 from tersor.reference.quantize_conventions import CONVENTIONS, Convention
 from tersor.reference.quantize_search import (
     entropy_ranges,
+    first_sides,
     least_error_shares,
     percentile_ranges,
     shares_of_range,
@@ -142,14 +143,13 @@ def quantize(
     """
     groups = groups_of(w.shape, granularity, group_size, axis)
     rule_of = CONVENTIONS[convention]
-    if rounding is None:
-        rounding = rule_of.rounding
     if signed is None:
-        signed = rule_of.signed_symmetric if symmetric else rule_of.signed_asymmetric
+        signed = rule_of.own_signed(bits, symmetric)
     x = w.astype(arithmetic_dtype(w.dtype))
     if scale_dtype is None:
         scale_dtype = w.dtype if convention in ("compressed-tensors", "awq", "matmulnbits") else x.dtype
     rule = rule_of(bits, symmetric, signed, w.dtype, np.dtype(scale_dtype))
+    how = rule.own_rounding if rounding is None else rounding
     code_dtype = np.int8 if signed else np.uint8
     if scale is None:
         low, high = groups.ranges(x)
@@ -158,6 +158,8 @@ def quantize(
             low, high = percentile_ranges(x, *where, percentile, symmetric)
         if scale_method == "entropy":
             low, high = entropy_ranges(x, *where, 2 ** (bits - 1), 8 * 2**bits if bins is None else bins)
+        if rule.first_side:
+            low, high = first_sides(x, low, high, groups.axis, groups.size)
         if scale_method == "mse":
 
             def errors(share: float) -> Array:
@@ -172,7 +174,7 @@ def quantize(
             zero_point = found.astype(code_dtype)
     zero = np.asarray(rule.middle) if zero_point is None else groups.spread(zero_point)
     zero = np.broadcast_to(zero, w.shape).astype(x.dtype)
-    codes = rule.codes(x, groups.spread(scale).astype(x.dtype), zero, lambda y: rounded(y, str(rounding), seed))
+    codes = rule.codes(x, groups.spread(scale).astype(x.dtype), zero, lambda y: rounded(y, how, seed))
     return np.where(np.isnan(codes), zero, codes).astype(code_dtype), scale, zero_point
 
 

@@ -128,3 +128,14 @@ def entropy_ranges(
             below, above = np.ldexp(bounds.astype(np.float64), exponent).astype(x.dtype)
         lows[place], highs[place] = max(finite.min(), below), min(finite.max(), above)
     return lows, highs
+
+
+def first_sides(x: Array, low: Array, high: Array, axis: int | None, size: int) -> tuple[Array, Array]:
+    """Where a range reaches as far to either side of zero, only the side that the first entry so far out lies on; the other
+    ends at zero."""
+    low, high = low.copy(), high.copy()
+    for place, run in runs_of(x, axis, size):
+        if low[place] == -high[place] != 0:
+            first = run[np.isfinite(run) & (np.abs(run) >= high[place])][0]
+            (high if first < 0 else low)[place] = 0
+    return low, high

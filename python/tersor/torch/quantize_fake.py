@@ -30,7 +30,7 @@ def _codes(zero_point: Tensor | None, options: tuple[Any, ...]) -> Tensor | None
     """Zero points that are trained are floating: rounded half to even, and clamped to the codes."""
     if zero_point is None or not zero_point.is_floating_point():
         return zero_point
-    bits, signed = options[0], is_signed(options[4], False, options[5])
+    bits, signed = options[0], is_signed(options[4], False, options[5], options[0])
     least = -(2 ** (bits - 1)) if signed else 0
     return constant(zero_point).round().clamp(least, least + 2**bits - 1).to(getattr(torch, code_dtype(signed)))
 
@@ -48,12 +48,12 @@ def _fake_quantize(w: Tensor, *options: Any) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _empty(w: Tensor, *options: Any) -> tuple[Tensor, Tensor, Tensor]:
-    _, granularity, axis, group_size, signed, convention, _, _, symmetric, dtype = _all(options, True, None)
+    bits, granularity, axis, group_size, signed, convention, _, _, symmetric, dtype = _all(options, True, None)
     shape = groups_of(w.shape, granularity, group_size, axis).scale_shape
     scale = w.new_empty(shape, dtype=dtype or getattr(torch, scale_dtype_name(w, None, convention)))
     if symmetric:
         return torch.empty_like(w), scale, w.new_empty(0, dtype=torch.uint8)
-    zero_point = w.new_empty(shape, dtype=getattr(torch, code_dtype(is_signed(signed, False, convention))))
+    zero_point = w.new_empty(shape, dtype=getattr(torch, code_dtype(is_signed(signed, False, convention, bits))))
     return torch.empty_like(w), scale, zero_point
 
 

@@ -51,7 +51,7 @@ def _quantize(w: Tensor, *options: Any) -> tuple[Tensor, Tensor, Tensor]:
 def _fake_codes(w: Tensor, symmetric: bool, options: dict[str, Any]) -> Tensor:
     if options["packed"]:
         return w.new_empty(packed_codes_shape(w.shape, options["bits"], "w"), dtype=torch.uint8)
-    signed = is_signed(options["signed"], symmetric, options["convention"])
+    signed = is_signed(options["signed"], symmetric, options["convention"], options["bits"])
     return w.new_empty(w.shape, dtype=getattr(torch, code_dtype(signed)))
 
 
@@ -62,7 +62,7 @@ def _fake_quantize(w: Tensor, *options: Any) -> tuple[Tensor, Tensor, Tensor]:
     q, scale = _fake_codes(w, given["symmetric"], given), w.new_empty(groups.scale_shape, dtype=scale_dtype)
     if given["symmetric"]:
         return q, scale, q.new_empty(0)
-    signed = is_signed(given["signed"], False, given["convention"])
+    signed = is_signed(given["signed"], False, given["convention"], given["bits"])
     return q, scale, w.new_empty(groups.scale_shape, dtype=getattr(torch, code_dtype(signed)))
 
 
