@@ -213,7 +213,7 @@ RangeBounds entropy_bounds(const View& entries, double low, double high, Entropy
   const DefaultFloatEnvironment environment;
   const BinsAroundZero bins = bins_for(low, high, entropy.bins);
   const Window found = EntropySearch(counts_in(entries, bins), entropy.levels).best();
-  return {bins.edge(found.begin), bins.edge(found.end)};
+  return {std::clamp(bins.edge(found.begin), low, high), std::clamp(bins.edge(found.end), low, high)};
 }
 
 }  // namespace tersor

@@ -14,7 +14,7 @@ struct Entropy {
   std::int64_t bins;  // at most, of the histogram; at least 2
 };
 
-// Of a group whose finite entries, of which there are some, reach from low to high.
+// Of a group whose finite entries, of which there are some, reach from low to high: no further than these.
 RangeBounds entropy_bounds(const View& entries, double low, double high, Entropy entropy);
 
 }  // namespace tersor

@@ -59,8 +59,9 @@ class Calibrator:
 
     "percentile" gives the outer edge of the bin that the percentile lies in: at most one bin further out, and no further
     than the numbers go. "entropy" tries every number of bins around zero for the greatest likeness, by Kullback and Leibler,
-    of the numbers with what ``2**(bits - 1)`` levels make of them, as ``onnxruntime.quantization`` 1.32 does. "mse" tries
-    128 shares of the whole range on the middles of bins.
+    of the numbers with what ``2**(bits - 1)`` levels make of them, as ``onnxruntime.quantization`` 1.32 does; bins join in
+    pairs until at most ``bins`` lie to either side, and where nothing can be compared the range stays whole. "mse" tries 128
+    shares of the whole range on the middles of bins. ``quantize`` has "entropy" for weights.
 
     Examples
     --------
