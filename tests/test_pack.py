@@ -249,6 +249,22 @@ class TestOrders:
                         tersor.pack_bits(q, 4, order=order, offset=offset)
 
 
+@pytest.mark.parametrize("start", [0, 4, 16, 48])
+def test_past_the_caches_from_any_place(start: int, settings: Any) -> None:
+    """Outputs too large for a cache, whose lines begin after some words, or some bytes, or never with a word."""
+    cols = 1 << 16
+    q = np.random.default_rng(start).integers(-8, 8, (300, cols)).astype(np.int8).repeat(2, axis=0)
+    nibbles = (q.view(np.uint8) ^ 8) & 0x0F
+    expected = (nibbles[:, ::2] | nibbles[:, 1::2] << 4).view(np.int32)
+    words = np.zeros(expected.nbytes + 64, np.uint8)[start : start + expected.nbytes].view(np.int32).reshape(expected.shape)
+    back = np.zeros(q.size + 64, np.int8)[start : start + q.size].reshape(q.shape)
+    for setting in settings:
+        tersor.pack_bits(q, 4, word="int32", offset=True, out=words)
+        assert np.array_equal(words, expected), setting
+        tersor.unpack_bits(words, 4, cols, offset=True, out=back)
+        assert np.array_equal(back, q), setting
+
+
 @pytest.mark.parametrize("bits", range(1, 9))
 def test_offset_at_every_number_of_bits(bits: int, each_level: Any) -> None:
     for padded in (False, True):

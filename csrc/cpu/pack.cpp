@@ -112,20 +112,14 @@ TERSOR_INLINE std::uint64_t extend_signs(std::uint64_t codes, int bits) noexcept
   return (((codes ^ sign) | kEachByte << 7) - sign) ^ kEachByte << 7;
 }
 
-// What bits are set in any of the codes once bias is added.
-TERSOR_INLINE std::uint8_t bits_in(const std::uint8_t* q, std::int64_t cols, std::uint8_t bias) noexcept {
-  U8x64 found = splat<std::uint8_t, 64>(0);
-  const U8x64 of_bias = splat<std::uint8_t, 64>(bias);
-  std::int64_t i = 0;
-  for (; i + 64 <= cols; i += 64) found = found | (load<64>(q + i) + of_bias);
-  alignas(64) std::uint8_t lanes[64];
-  store(lanes, found);
-  std::uint64_t words[8], of_words = 0;
-  std::memcpy(words, lanes, sizeof words);
+// The bits that are set in any lane.
+TERSOR_INLINE std::uint8_t bits_of_any(U8x64 lanes) noexcept {
+  alignas(64) std::uint64_t words[8];
+  store(reinterpret_cast<std::uint8_t*>(words), lanes);
+  std::uint64_t of_words = 0;
   for (const std::uint64_t word : words) of_words |= word;
   std::uint8_t all = 0;
   for (; of_words; of_words >>= 8) all |= static_cast<std::uint8_t>(of_words);
-  for (; i < cols; ++i) all |= static_cast<std::uint8_t>(q[i] + bias);
   return all;
 }
 
@@ -134,52 +128,99 @@ TERSOR_INLINE std::uint64_t first_bytes(std::uint64_t each, std::int64_t count) 
   return count == 8 ? each : each & ((std::uint64_t{1} << 8 * count) - 1);
 }
 
-std::uint8_t pack_bits(const std::uint8_t* q, std::int64_t cols, int bits, std::uint8_t flip, std::uint8_t bias,
-                       std::uint8_t* packed) noexcept {
-  const std::uint8_t found = bits_in(q, cols, bias);
+// Codes [begin, end) by eights, of a row that begins at `packed`. Returns the bits that are set in any of them once bias is added.
+// Where there are that many, 8 bytes are written of which `bits` stay.
+std::uint8_t pack_by_eights(const std::uint8_t* q, std::int64_t begin, std::int64_t end, int bits, std::uint8_t flip,
+                            std::uint8_t bias, std::uint8_t* packed) noexcept {
+  U8x64 found = splat<std::uint8_t, 64>(0);
+  const U8x64 of_bias = splat<std::uint8_t, 64>(bias);
+  std::int64_t i = begin;
+  for (; i + 64 <= end; i += 64) found = found | (load<64>(q + i) + of_bias);
+  std::uint8_t all = bits_of_any(found);
+  for (; i < end; ++i) all |= static_cast<std::uint8_t>(q[i] + bias);
+
   const std::uint64_t flips = kEachByte * flip;
-  const U8x64 of_flip = splat<std::uint8_t, 64>(flip);
-  std::int64_t i = 0;
-  for (; bits == 4 && i + 64 <= cols; i += 64, packed += 32) store(packed, join_nibbles(load<64>(q + i) ^ of_flip));
-  for (; i + 64 <= cols; i += 8, packed += bits) {  // 8 bytes are written of which `bits` stay: there are enough behind them
+  for (i = begin; (end - i) * bits >= 64; i += 8) {
     std::uint64_t codes;
     std::memcpy(&codes, q + i, sizeof codes);
     codes = join_codes(codes ^ flips, bits);
-    std::memcpy(packed, &codes, sizeof codes);
+    std::memcpy(packed + i / 8 * bits, &codes, sizeof codes);
   }
-  for (; i < cols; i += 8, packed += bits) {
-    const std::int64_t count = cols - i < 8 ? cols - i : 8;
+  for (; i < end; i += 8) {
+    const std::int64_t count = end - i < 8 ? end - i : 8;
     std::uint64_t codes = 0;
     std::memcpy(&codes, q + i, static_cast<std::size_t>(count));
     codes = join_codes(codes ^ first_bytes(flips, count), bits);
-    std::memcpy(packed, &codes, static_cast<std::size_t>((count * bits + 7) / 8));
+    std::memcpy(packed + i / 8 * bits, &codes, static_cast<std::size_t>((count * bits + 7) / 8));
   }
-  return found;
+  return all;
 }
 
-void unpack_bits(const std::uint8_t* packed, std::int64_t cols, int bits, std::uint8_t flip, bool is_signed,
-                 std::uint8_t* q) noexcept {
+void unpack_by_eights(const std::uint8_t* packed, std::int64_t begin, std::int64_t end, int bits, std::uint8_t flip, bool is_signed,
+                      std::uint8_t* q) noexcept {
   const std::uint64_t flips = kEachByte * flip;
   const auto split = [=](std::uint64_t codes) TERSOR_LAMBDA {
     codes = split_codes(codes, bits) ^ flips;
     return is_signed ? extend_signs(codes, bits) : codes;
   };
-  std::int64_t i = 0;
-  const U8x64 sign = splat<std::uint8_t, 64>(is_signed ? 8 : 0), of_flip = splat<std::uint8_t, 64>(flip);
-  for (; bits == 4 && i + 64 <= cols; i += 64, packed += 32) store(q + i, split_nibbles(load<32>(packed), sign, of_flip));
-  for (; i + 64 <= cols; i += 8, packed += bits) {
+  std::int64_t i = begin;
+  for (; (end - i) * bits >= 64; i += 8) {
     std::uint64_t codes;
-    std::memcpy(&codes, packed, sizeof codes);
+    std::memcpy(&codes, packed + i / 8 * bits, sizeof codes);
     codes = split(codes);
     std::memcpy(q + i, &codes, sizeof codes);
   }
-  for (; i < cols; i += 8, packed += bits) {
-    const std::int64_t count = cols - i < 8 ? cols - i : 8;
+  for (; i < end; i += 8) {
+    const std::int64_t count = end - i < 8 ? end - i : 8;
     std::uint64_t codes = 0;
-    std::memcpy(&codes, packed, static_cast<std::size_t>((count * bits + 7) / 8));
+    std::memcpy(&codes, packed + i / 8 * bits, static_cast<std::size_t>((count * bits + 7) / 8));
     codes = split(codes);
     std::memcpy(q + i, &codes, static_cast<std::size_t>(count));
   }
+}
+
+// Codes of 4 bits before a line of the output begins, where that is after some eights of them; else -1: not streamed.
+TERSOR_INLINE std::int64_t eights_before_line(const std::uint8_t* to, Store mode, std::int64_t codes_per_byte,
+                                              std::int64_t cols) noexcept {
+  const std::int64_t head = mode == Store::kStreaming ? codes_per_byte * items_to_line(to) : -1;
+  return head >= 0 && head % 8 == 0 && head < cols ? head : -1;
+}
+
+std::uint8_t pack_bits(const std::uint8_t* q, std::int64_t cols, int bits, std::uint8_t flip, std::uint8_t bias,
+                       std::uint8_t* packed, Store mode) noexcept {
+  if (bits != 4) return pack_by_eights(q, 0, cols, bits, flip, bias, packed);
+  const std::int64_t head = eights_before_line(packed, mode, 2, cols);
+  std::int64_t i = head > 0 ? head : 0;
+  std::uint8_t found = i ? pack_by_eights(q, 0, i, bits, flip, bias, packed) : std::uint8_t{0};
+  const U8x64 of_flip = splat<std::uint8_t, 64>(flip), of_bias = splat<std::uint8_t, 64>(bias);
+  U8x64 of_codes = splat<std::uint8_t, 64>(0);
+  for (; i + 64 <= cols; i += 64) {
+    const U8x64 codes = load<64>(q + i);
+    of_codes = of_codes | (codes + of_bias);
+    if (head >= 0)
+      stream(packed + i / 2, join_nibbles(codes ^ of_flip));
+    else
+      store(packed + i / 2, join_nibbles(codes ^ of_flip));
+  }
+  found |= bits_of_any(of_codes);
+  return i < cols ? found | pack_by_eights(q, i, cols, bits, flip, bias, packed) : found;
+}
+
+void unpack_bits(const std::uint8_t* packed, std::int64_t cols, int bits, std::uint8_t flip, bool is_signed, std::uint8_t* q,
+                 Store mode) noexcept {
+  if (bits != 4) return unpack_by_eights(packed, 0, cols, bits, flip, is_signed, q);
+  const std::int64_t head = eights_before_line(q, mode, 1, cols);
+  std::int64_t i = head > 0 ? head : 0;
+  if (i) unpack_by_eights(packed, 0, i, bits, flip, is_signed, q);
+  const U8x64 sign = splat<std::uint8_t, 64>(is_signed ? 8 : 0), of_flip = splat<std::uint8_t, 64>(flip);
+  for (; i + 64 <= cols; i += 64) {
+    const U8x64 codes = split_nibbles(load<32>(packed + i / 2), sign, of_flip);
+    if (head >= 0)
+      stream(q + i, codes);
+    else
+      store(q + i, codes);
+  }
+  if (i < cols) unpack_by_eights(packed, i, cols, bits, flip, is_signed, q);
 }
 
 // --- codes in another order ----------------------------------------------------------------------------------------------

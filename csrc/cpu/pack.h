@@ -16,11 +16,11 @@ struct PackKernels {
   using UnpackInt4 = void(ConstRows packed, Rows q, Extent extent, Store store) noexcept;
   // Codes of `bits` bits as one stream, least significant first, to whole bytes; bits beyond the last code are 0. Stored codes have
   // the bits of `flip` exchanged. pack_bits returns the bits that are set, in any code, where a code that fits has none: above
-  // `bits`, once `bias` is added.
+  // `bits`, once `bias` is added. Only codes of 4 bits are streamed.
   using PackBits = std::uint8_t(const std::uint8_t* q, std::int64_t cols, int bits, std::uint8_t flip, std::uint8_t bias,
-                                std::uint8_t* packed) noexcept;
+                                std::uint8_t* packed, Store store) noexcept;
   using UnpackBits = void(const std::uint8_t* packed, std::int64_t cols, int bits, std::uint8_t flip, bool is_signed,
-                          std::uint8_t* q) noexcept;
+                          std::uint8_t* q, Store store) noexcept;
   // In each run of kArrangedCodes: to[i] = q[places[i]] + offset, wrapping. What is not among the `count` codes is 0.
   using ArrangeCodes = void(const std::uint8_t* q, std::int64_t count, const std::uint8_t* places, std::uint8_t offset,
                             std::uint8_t* to, std::int64_t to_count) noexcept;

@@ -282,6 +282,28 @@ void encode_groups_plainly(const std::byte* w, std::int64_t cols, std::int64_t g
   }
 }
 
+// As compressed-tensors does, and most weights are bfloat16.
+template <class Storage>
+void encode_groups_stepwise(const std::byte* w, std::int64_t cols, std::int64_t group_size, const std::byte* scales,
+                            const std::byte* zero_points, const CodeRule& rule, std::uint8_t* q, Store mode) noexcept {
+  const auto *scale = reinterpret_cast<const float*>(scales), *zero_point = reinterpret_cast<const float*>(zero_points);
+  const auto least = splat(static_cast<float>(rule.least)), most = splat(static_cast<float>(rule.most));
+  const auto flipped = splat(static_cast<float>(rule.flip));
+  const int flip = rule.flip;
+  const Store of_groups = lines_hold_groups(q, group_size, cols) ? mode : Store::kCached;
+  for (std::int64_t g = 0; g * group_size < cols; ++g) {
+    const auto [begin, count] = group_at(g, cols, group_size);
+    const auto* const from = reinterpret_cast<const typename Storage::Bits*>(w) + begin;
+    const auto of_scale = splat(scale[g]), of_zero_point = splat(zero_point[g]);
+    map_codes<true>(q + begin, count, of_groups, [&](std::int64_t i, auto lanes) TERSOR_LAMBDA {
+      const auto step = [](F32 x) TERSOR_LAMBDA { return Storage::widen(Storage::narrow_number(x)); };
+      const F32 quotient = step(number(Storage::widen(load(from + i, lanes)) / of_scale));
+      const F32 nearest = round_half_even(max(min(step(quotient + of_zero_point), most), least));
+      return stored_codes(nearest - flipped, flip);
+    });
+  }
+}
+
 template <class Storage>
 void encode_groups(const std::byte* w, std::int64_t cols, std::int64_t group_size, const std::byte* scales,
                    const std::byte* zero_points, const CodeRule& rule, const std::uint32_t* random, std::uint8_t* q, Store mode,
@@ -292,6 +314,9 @@ void encode_groups(const std::byte* w, std::int64_t cols, std::int64_t group_siz
     encode_groups_plainly<Storage>(w, cols, group_size, scales, zero_points, rule, q, mode, next);
     return;
   }
+  if constexpr (sizeof(Bits) == 2)
+    if (rule.is_stepwise() && rule.step == Storage::kDType)
+      return encode_groups_stepwise<Storage>(w, cols, group_size, scales, zero_points, rule, q, mode);
   const auto *scale = reinterpret_cast<const Math*>(scales), *zero_point = reinterpret_cast<const Math*>(zero_points);
   const Places<Math> places(rule);
   for (std::int64_t g = 0; g * group_size < cols; ++g) {

@@ -22,6 +22,10 @@ struct CodeRule {
   double numerator;       // n, where x * (n / (scale * n)) is rounded, which is 0 for a scale of 0; 0: x / scale is
   bool zero_point_first;  // clamped with the zero point, then rounded
   DType step;             // that each step is rounded to; float64: none
+  // Whether it divides, adds the zero point and rounds half to even, each step in 16 bits.
+  __attribute__((always_inline)) bool is_stepwise() const noexcept {
+    return rounding == Rounding::kHalfEven && numerator == 0 && zero_point_first && step != DType::kFloat64;
+  }
   // Whether it only divides and rounds half to even.
   __attribute__((always_inline)) bool is_plain() const noexcept {
     return rounding == Rounding::kHalfEven && numerator == 0 && !zero_point_first && step == DType::kFloat64;

@@ -63,7 +63,7 @@ class RowDecoder {
     if (row + kRowsAhead < groups_.outer) scales_.prefetch(first + kRowsAhead * groups_.count);
     if (!rows_.per_word && !rows_.is_arranged) return decoder_.decode_packed_row(packed, cols, numbers, to, scratch);
     auto* const codes = reinterpret_cast<std::uint8_t*>(scratch);
-    unpack_row(packed, cols, rows_, false, codes);
+    unpack_row(packed, cols, rows_, false, codes, Store::kCached);
     decoder_.decode_row(codes, cols, numbers, to);
   }
 

@@ -70,7 +70,7 @@ CodesAndWords require_bits(const char* op, const View& q, const BitLayout& layou
   return {with_last(q, layout.axis), with_last(packed, layout.axis)};
 }
 
-// Calls body(codes, count, where they lie packed) for rows, or parts of rows, that lie dense.
+// Calls body(codes, count, layout, where they lie packed, how to store) for rows, or parts of rows, that lie dense.
 template <class Body>
 void for_each_dense_run(const View& q, const View& packed, const WordLayout& layout, Access packed_access, Body body) {
   View codes = q;
@@ -84,6 +84,7 @@ void for_each_dense_run(const View& q, const View& packed, const WordLayout& lay
     first_col = 0;
   }
   const Grid words = grid_of(packed, first_col);
+  const Store store = packed_access == Access::kWrite ? store_for(q, packed) : store_for(packed, q);
   const Access access = packed_access == Access::kRead ? Access::kWrite : Access::kRead;
   for_each_block(plan_rows_in_order({{codes, Columns::kEach, access}}, codes.ndim - 1),
                  layout.per_word ? Split::kRows : Split::kColumns, [&](const Block& block) {
@@ -91,7 +92,7 @@ void for_each_dense_run(const View& q, const View& packed, const WordLayout& lay
                    const std::int64_t first_word = block.first_col * layout.bits / (8 * layout.word_bytes);
                    for (std::int64_t r = 0; r < block.extent.rows; ++r)
                      body(block.operands[0].row<std::uint8_t>(r), count, layout,
-                          words.place({block.first_row + r, 1, first_word, run}, nullptr).row<std::uint8_t>(0));
+                          words.place({block.first_row + r, 1, first_word, run}, nullptr).row<std::uint8_t>(0), store);
                  });
 }
 
@@ -155,7 +156,7 @@ void for_each_strided_run(const View& q, const View& packed, const WordLayout& l
     const bool fetches = packs && runs.codes.is_dense();
     for (std::int64_t r = 0; r < part.rows; ++r) {
       if (fetches && part.row + r + kRowsAhead < runs.rows) prefetch(codes.row<std::byte>(r + kRowsAhead), part.cols);
-      body(codes.row<std::uint8_t>(r), part.cols, runs.words.of_rows(), words.row<std::uint8_t>(r));
+      body(codes.row<std::uint8_t>(r), part.cols, runs.words.of_rows(), words.row<std::uint8_t>(r), Store::kCached);
     }
     if (packs)
       runs.words.write(part, packed_scratch);
@@ -183,8 +184,8 @@ void pack_bits(const View& q, const BitLayout& layout, const View& packed) {
   const auto bias = static_cast<std::uint8_t>(is_signed ? 1 << (layout.bits - 1) : 0);
   std::atomic<bool> found{false};
   for_each_run(arrays.q, arrays.packed, WordLayout(layout, packed.dtype), Access::kWrite,
-               [&](const std::uint8_t* codes, std::int64_t count, const WordLayout& words, std::uint8_t* to) {
-                 const std::uint8_t of_run = pack_row(codes, count, words, bias, to);
+               [&](const std::uint8_t* codes, std::int64_t count, const WordLayout& words, std::uint8_t* to, Store store) {
+                 const std::uint8_t of_run = pack_row(codes, count, words, bias, to, store);
                  if (of_run >> layout.bits) found.store(true, std::memory_order_relaxed);  // only then: threads share it
                });
   if (found)
@@ -198,8 +199,8 @@ void unpack_bits(const View& packed, const BitLayout& layout, const View& q) {
   if (q.size() == 0) return;
   const bool is_signed = q.dtype == DType::kInt8;
   for_each_run(arrays.q, arrays.packed, WordLayout(layout, packed.dtype), Access::kRead,
-               [&](std::uint8_t* codes, std::int64_t count, const WordLayout& words, const std::uint8_t* from) {
-                 unpack_row(from, count, words, is_signed, codes);
+               [&](std::uint8_t* codes, std::int64_t count, const WordLayout& words, const std::uint8_t* from, Store store) {
+                 unpack_row(from, count, words, is_signed, codes, store);
                });
 }
 

@@ -88,7 +88,7 @@ cpu::ConstRows CodeGrid::read(const Tile& tile, CodeFormat format, std::byte* sc
   if (!packed_bits) return from;
   std::byte* const codes = beside_stored(tile, scratch);
   cpu::pack_kernels().unpack_bits(from.row<std::uint8_t>(0), tile.cols, packed_bits, 0, format.is_signed,
-                                  reinterpret_cast<std::uint8_t*>(codes));
+                                  reinterpret_cast<std::uint8_t*>(codes), Store::kCached);
   return {codes, 0};
 }
 
@@ -136,7 +136,7 @@ void Decoder::decode_packed_row(const std::uint8_t* packed, std::int64_t cols, c
                                 std::byte* scratch) const noexcept {
   if (!decodes_nibbles(cols)) {
     auto* const codes = reinterpret_cast<std::uint8_t*>(scratch);
-    cpu::pack_kernels().unpack_bits(packed, cols, format_.bits, 0, format_.is_signed, codes);
+    cpu::pack_kernels().unpack_bits(packed, cols, format_.bits, 0, format_.is_signed, codes, Store::kCached);
     return decode_row(codes, cols, numbers, to);
   }
   const auto* const scales = reinterpret_cast<const float*>(numbers.scales);
@@ -206,7 +206,7 @@ void Encoder::encode(const Tile& tile, cpu::ConstRows from, const GroupNumbers& 
     auto* const codes = has_codes_beside() ? reinterpret_cast<std::uint8_t*>(beside) : to;
     if (random) cpu::random_kernels().words((tile.row + r) * layout_.cols() + tile.col, tile.cols, seed_, 0, random);
     encode_row(row, tile.cols, numbers, random, codes, next);
-    if (codes_.packed_bits) cpu::pack_kernels().pack_bits(codes, tile.cols, codes_.packed_bits, 0, 0, to);
+    if (codes_.packed_bits) cpu::pack_kernels().pack_bits(codes, tile.cols, codes_.packed_bits, 0, 0, to, Store::kCached);
     if (decoder_) decoder_->decode_row(codes, tile.cols, stored, place.row<std::byte>(r));
   }
   codes_.grid.write(bytes, scratch);

@@ -74,17 +74,17 @@ void unpack_padded(const std::uint8_t* packed, std::int64_t cols, const WordLayo
 }
 
 std::uint8_t pack_in_turn(const std::uint8_t* q, std::int64_t cols, const WordLayout& layout, std::uint8_t flip, std::uint8_t bias,
-                          std::uint8_t* packed) {
+                          std::uint8_t* packed, Store store) {
   return layout.per_word ? pack_padded(q, cols, layout, flip, bias, packed)
-                         : cpu::pack_kernels().pack_bits(q, cols, layout.bits, flip, bias, packed);
+                         : cpu::pack_kernels().pack_bits(q, cols, layout.bits, flip, bias, packed, store);
 }
 
 void unpack_in_turn(const std::uint8_t* packed, std::int64_t cols, const WordLayout& layout, std::uint8_t flip, bool is_signed,
-                    std::uint8_t* q) {
+                    std::uint8_t* q, Store store) {
   if (layout.per_word)
     unpack_padded(packed, cols, layout, flip, is_signed, q);
   else
-    cpu::pack_kernels().unpack_bits(packed, cols, layout.bits, flip, is_signed, q);
+    cpu::pack_kernels().unpack_bits(packed, cols, layout.bits, flip, is_signed, q, store);
 }
 
 constexpr std::int64_t kArrangedAtOnce = 4096;  // in cache; of 4 bits they are whole words
@@ -95,7 +95,7 @@ std::uint8_t pack_arranged(const std::uint8_t* q, std::int64_t cols, const WordL
   for (std::int64_t i = 0; i < cols; i += kArrangedAtOnce) {
     const std::int64_t count = std::min(kArrangedAtOnce, cols - i), stored = layout.stored(count);
     cpu::pack_kernels().arrange_codes(q + i, count, layout.order.places.data(), layout.flip, arranged, stored);
-    found |= pack_in_turn(arranged, stored, layout, 0, layout.flip ? 0 : bias, packed + layout.bytes(i));
+    found |= pack_in_turn(arranged, stored, layout, 0, layout.flip ? 0 : bias, packed + layout.bytes(i), Store::kCached);
   }
   return found;
 }
@@ -105,7 +105,7 @@ void unpack_arranged(const std::uint8_t* packed, std::int64_t cols, const WordLa
   const Places places = inverse(layout.order.places);
   for (std::int64_t i = 0; i < cols; i += kArrangedAtOnce) {
     const std::int64_t count = std::min(kArrangedAtOnce, cols - i), stored = layout.stored(count);
-    unpack_in_turn(packed + layout.bytes(i), stored, layout, 0, is_signed && !layout.flip, arranged);
+    unpack_in_turn(packed + layout.bytes(i), stored, layout, 0, is_signed && !layout.flip, arranged, Store::kCached);
     cpu::pack_kernels().arrange_codes(arranged, stored, places.data(), static_cast<std::uint8_t>(-layout.flip), q + i, count);
   }
 }
@@ -160,17 +160,19 @@ void require_words(const char* op, const View& q, const BitLayout& layout, const
   require_cpu(op, q);
 }
 
-std::uint8_t pack_row(const std::uint8_t* q, std::int64_t cols, const WordLayout& layout, std::uint8_t bias, std::uint8_t* packed) {
+std::uint8_t pack_row(const std::uint8_t* q, std::int64_t cols, const WordLayout& layout, std::uint8_t bias, std::uint8_t* packed,
+                      Store store) {
   std::memset(packed + layout.bytes(cols) - layout.word_bytes, 0, static_cast<std::size_t>(layout.word_bytes));
   return layout.is_arranged ? pack_arranged(q, cols, layout, bias, packed)
-                            : pack_in_turn(q, cols, layout, layout.flip, bias, packed);
+                            : pack_in_turn(q, cols, layout, layout.flip, bias, packed, store);
 }
 
-void unpack_row(const std::uint8_t* packed, std::int64_t cols, const WordLayout& layout, bool is_signed, std::uint8_t* q) {
+void unpack_row(const std::uint8_t* packed, std::int64_t cols, const WordLayout& layout, bool is_signed, std::uint8_t* q,
+                Store store) {
   if (layout.is_arranged)
     unpack_arranged(packed, cols, layout, is_signed, q);
   else
-    unpack_in_turn(packed, cols, layout, layout.flip, is_signed, q);
+    unpack_in_turn(packed, cols, layout, layout.flip, is_signed, q, store);
 }
 
 bool can_lie_across(const WordLayout& layout, std::int64_t rows) noexcept {

@@ -45,8 +45,10 @@ View with_last(View view, int axis) noexcept;
 void require_words(const char* op, const View& q, const BitLayout& layout, const View& packed, const View& input);
 
 // Returns the bits that codes set, with the bias that makes all that fit non-negative. What no code takes in the last word is 0.
-std::uint8_t pack_row(const std::uint8_t* q, std::int64_t cols, const WordLayout& layout, std::uint8_t bias, std::uint8_t* packed);
-void unpack_row(const std::uint8_t* packed, std::int64_t cols, const WordLayout& layout, bool is_signed, std::uint8_t* q);
+std::uint8_t pack_row(const std::uint8_t* q, std::int64_t cols, const WordLayout& layout, std::uint8_t bias, std::uint8_t* packed,
+                      Store store);
+void unpack_row(const std::uint8_t* packed, std::int64_t cols, const WordLayout& layout, bool is_signed, std::uint8_t* q,
+                Store store);
 
 // Codes of 4 bits may lie across rows: a word holds one of each of kRowsOfWord.
 inline constexpr int kRowsOfWord = 8;
