@@ -283,7 +283,7 @@ void join_rows(const std::uint8_t* const* rows, std::int64_t cols, std::uint32_t
   for (; i + 64 <= cols; i += 64) join_64(rows, i / 2, words + i);
   for (; i < cols; ++i) {
     std::uint32_t word = 0;
-    for (int k = 0; k < 8; ++k) word |= (rows[k][i / 2] >> (i % 2 * 4) & 0xfu) << (4 * k);
+    for (int k = 0; k < 8; ++k) word |= (static_cast<std::uint32_t>(rows[k][i / 2]) >> (i % 2 * 4) & 0xf) << (4 * k);
     std::memcpy(words + i, &word, sizeof word);
   }
 }
