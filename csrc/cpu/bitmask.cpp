@@ -34,13 +34,14 @@ void unpack_mask(ConstRows bits, Rows mask, Extent extent, Store mode) noexcept 
     const auto expand = [=](std::int64_t i, auto lanes)
                             TERSOR_LAMBDA { return mask_of_bits(load_bits(from, i, lanes)) & splat<std::int8_t>(1); };
     // Columns before the first whole line of the output; then a word of bits makes a line of bytes.
-    std::int64_t i = mode == Store::kStreaming ? items_to_line(to) : 0;
+    const bool streams = mode == Store::kStreaming && may_stream(to, extent.cols);
+    std::int64_t i = streams ? items_to_line(to) : 0;
     if (i > extent.cols) i = extent.cols;
     map_cached(to, 0, i, expand);
     for (; i + 64 <= extent.cols; i += 64) {
       const std::uint64_t word = load_bits_64(from, i);
       const I8x64 bytes = mask_of_bits_64(word) & splat<std::int8_t, 64>(1);
-      if (mode == Store::kStreaming)
+      if (streams)
         stream(to + i, bytes);
       else
         store(to + i, bytes);

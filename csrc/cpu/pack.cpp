@@ -31,7 +31,7 @@ TERSOR_INLINE void unpack_few(const std::uint8_t* from, std::uint8_t* to, std::i
 // Columns before the output of a row is aligned, where there are few enough and they fill whole bytes; else -1: not streamed.
 TERSOR_INLINE std::int64_t head_columns(const std::uint8_t* to, Store mode, std::int64_t columns_per_byte,
                                         std::int64_t cols) noexcept {
-  if (mode != Store::kStreaming) return -1;
+  if (mode != Store::kStreaming || !may_stream(to, cols / columns_per_byte)) return -1;
   const std::int64_t head = items_to_line(to) * columns_per_byte % 64;
   return head % 2 == 0 && head < cols ? head : -1;
 }
@@ -182,8 +182,9 @@ void unpack_by_eights(const std::uint8_t* packed, std::int64_t begin, std::int64
 // Codes of 4 bits before a line of the output begins, where that is after some eights of them; else -1: not streamed.
 TERSOR_INLINE std::int64_t eights_before_line(const std::uint8_t* to, Store mode, std::int64_t codes_per_byte,
                                               std::int64_t cols) noexcept {
-  const std::int64_t head = mode == Store::kStreaming ? codes_per_byte * items_to_line(to) : -1;
-  return head >= 0 && head % 8 == 0 && head < cols ? head : -1;
+  if (mode != Store::kStreaming || !may_stream(to, cols / codes_per_byte)) return -1;
+  const std::int64_t head = codes_per_byte * items_to_line(to);
+  return head % 8 == 0 && head < cols ? head : -1;
 }
 
 std::uint8_t pack_bits(const std::uint8_t* q, std::int64_t cols, int bits, std::uint8_t flip, std::uint8_t bias,

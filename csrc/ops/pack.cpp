@@ -124,11 +124,10 @@ StridedRuns strided_runs(const View& q, const View& packed, const WordLayout& la
   if (columns_are_adjacent && can_lie_across(layout, cols))
     return {turned(codes), {turned(words), layout, WordGrid::Run::kAcrossRows}, cols, rows, 64 * kRowsOfWord, 512};
   // A few lines of each column of strided codes, which may lie on a page of its own, and a line of each row of words.
+  const WordGrid along(words, layout, WordGrid::Run::kAlongRows);
   const bool packs = packed_access == Access::kWrite, is_strided = !codes.is_dense();
-  const std::int64_t dense_cols = !is_strided ? 512 : packs ? 128 : 256;
-  const std::int64_t rows_each = !is_strided ? 256 : packs ? 256 : 128;
-  return {codes,     {words, layout, WordGrid::Run::kAlongRows},         rows, cols,
-          rows_each, layout.per_word ? layout.per_word * 32 : dense_cols};
+  const std::int64_t rows_each = is_strided && !packs ? 128 : 256, stretch = !is_strided ? 512 : packs ? 128 : 256;
+  return {codes, along, rows, cols, rows_each, layout.per_word ? layout.per_word * 32 : stretch};
 }
 
 constexpr std::int64_t kRowsAhead = 4;

@@ -167,7 +167,8 @@ Encoder::Encoder(const View& w, const GroupLayout& layout, const CodeOptions& op
       seed_(options.seed),
       scales_(scales),
       codes_{q_grid, options.packed ? options.format.bits : 0},
-      store_(options.packed || !q_grid.is_dense() ? Store::kCached : store_for(w, q)) {
+      store_(options.packed || !q_grid.is_dense() ? Store::kCached : store_for(w, q)),
+      packed_store_(options.packed && q_grid.is_dense() ? store_for(w, q) : Store::kCached) {
   if (!options.as_numbers) return;
   decoder_.emplace(layout, stored_math, options.format, q.dtype, store_);
   store_ = Store::kCached;
@@ -206,7 +207,7 @@ void Encoder::encode(const Tile& tile, cpu::ConstRows from, const GroupNumbers& 
     auto* const codes = has_codes_beside() ? reinterpret_cast<std::uint8_t*>(beside) : to;
     if (random) cpu::random_kernels().words((tile.row + r) * layout_.cols() + tile.col, tile.cols, seed_, 0, random);
     encode_row(row, tile.cols, numbers, random, codes, next);
-    if (codes_.packed_bits) cpu::pack_kernels().pack_bits(codes, tile.cols, codes_.packed_bits, 0, 0, to, Store::kCached);
+    if (codes_.packed_bits) cpu::pack_kernels().pack_bits(codes, tile.cols, codes_.packed_bits, 0, 0, to, packed_store_);
     if (decoder_) decoder_->decode_row(codes, tile.cols, stored, place.row<std::byte>(r));
   }
   codes_.grid.write(bytes, scratch);

@@ -132,7 +132,7 @@ class Encoder {
   const StoredScales& scales_;
   CodeGrid codes_;
   std::optional<Decoder> decoder_;
-  Store store_;
+  Store store_, packed_store_;
 };
 
 }  // namespace tersor
