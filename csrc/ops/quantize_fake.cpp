@@ -14,11 +14,14 @@ namespace tersor {
 
 namespace {
 
+// Wherever it lies: NumPy's arrays may begin at any byte.
 void store_number(const DenseArray& array, DType dtype, std::int64_t index, double number) noexcept {
+  std::byte* const to = array.data() + index * item_size(dtype);
+  const auto single = static_cast<float>(number);
   if (dtype == DType::kFloat64)
-    reinterpret_cast<double*>(array.data())[index] = number;
+    std::memcpy(to, &number, sizeof number);
   else
-    reinterpret_cast<float*>(array.data())[index] = static_cast<float>(number);
+    std::memcpy(to, &single, sizeof single);
 }
 
 // One number a group, of float32 or float64.
