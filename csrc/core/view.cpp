@@ -23,6 +23,18 @@ bool View::is_contiguous() const noexcept {
   return true;
 }
 
+View view_of(const char* name, void* data, DType dtype, std::int64_t size) noexcept {
+  View view;
+  view.name = name;
+  view.data = static_cast<std::byte*>(data);
+  view.dtype = dtype;
+  view.ndim = 1;
+  view.writable = true;
+  view.shape[0] = size;
+  view.stride_bytes[0] = item_size(dtype);
+  return view;
+}
+
 std::int64_t total_size(std::span<const View> views) noexcept {
   std::int64_t size = 0;
   for (const View& view : views) size += view.size();

@@ -37,6 +37,9 @@ struct View {
   bool is_contiguous() const noexcept;  // in C order
 };
 
+// Items one after the other in memory, as one axis.
+View view_of(const char* name, void* data, DType dtype, std::int64_t size) noexcept;
+
 // The elements of all views together.
 std::int64_t total_size(std::span<const View> views) noexcept;
 

@@ -8,23 +8,26 @@ namespace tersor::cpu::TERSOR_LEVEL {
 
 namespace {
 
-// Bits 4 to 7 of q + 8 are set exactly where q lies outside [-8, 7].
-TERSOR_INLINE U8x64 biased(U8x64 q) noexcept { return q + splat<std::uint8_t, 64>(8); }
+// Codes are stored with the bits of `flip` exchanged; with `bias` added, bits above the fourth are set where they do not fit.
+struct NibbleRule {
+  U8x64 flip, bias;
+};
 
-// Fewer than 64 columns, through a buffer that is 0 beyond them. Returns the biased codes.
-TERSOR_INLINE U8x64 pack_few(const std::uint8_t* from, std::uint8_t* to, std::int64_t count) noexcept {
+// Fewer than 64 columns, through a buffer that is 0 beyond them; bits beyond the last code are 0. Returns the biased codes.
+TERSOR_INLINE U8x64 pack_few(const std::uint8_t* from, std::uint8_t* to, std::int64_t count, const NibbleRule& rule) noexcept {
   alignas(64) std::uint8_t buffer[64] = {};
   std::memcpy(buffer, from, static_cast<std::size_t>(count));
   const U8x64 codes = load<64>(buffer);
-  store(buffer, join_nibbles(codes));
+  store(buffer, join_nibbles(codes ^ rule.flip));
+  if (count % 2) buffer[count / 2] &= 0x0f;
   std::memcpy(to, buffer, static_cast<std::size_t>((count + 1) / 2));
-  return biased(codes);
+  return codes + rule.bias;
 }
 
-TERSOR_INLINE void unpack_few(const std::uint8_t* from, std::uint8_t* to, std::int64_t count) noexcept {
+TERSOR_INLINE void unpack_few(const std::uint8_t* from, std::uint8_t* to, std::int64_t count, U8x64 sign, U8x64 flip) noexcept {
   alignas(64) std::uint8_t buffer[64] = {};
   std::memcpy(buffer, from, static_cast<std::size_t>((count + 1) / 2));
-  store(buffer, split_nibbles(load<32>(buffer)));
+  store(buffer, split_nibbles(load<32>(buffer), sign, flip));
   std::memcpy(to, buffer, static_cast<std::size_t>(count));
 }
 
@@ -36,50 +39,58 @@ TERSOR_INLINE std::int64_t head_columns(const std::uint8_t* to, Store mode, std:
   return head % 2 == 0 && head < cols ? head : -1;
 }
 
-bool pack_int4(ConstRows q, Rows packed, Extent extent, Store mode) noexcept {
-  U8x64 outside = splat<std::uint8_t, 64>(0);
-  for (std::int64_t r = 0; r < extent.rows; ++r) {
-    const std::uint8_t* from = q.row<std::uint8_t>(r);
-    std::uint8_t* to = packed.row<std::uint8_t>(r);
-    const std::int64_t head = head_columns(to, mode, 2, extent.cols);
-    std::int64_t i = 0;
-    if (head > 0) {
-      outside = outside | pack_few(from, to, head);
-      i = head;
-    }
-    for (; i + 64 <= extent.cols; i += 64) {
-      const U8x64 codes = load<64>(from + i);
-      outside = outside | biased(codes);
-      if (head >= 0)
-        stream(to + i / 2, join_nibbles(codes));
-      else
-        store(to + i / 2, join_nibbles(codes));
-    }
-    if (i < extent.cols) outside = outside | pack_few(from + i, to + i / 2, extent.cols - i);
+// A row. Returns the bits of all biased codes.
+TERSOR_INLINE U8x64 pack_nibbles(const std::uint8_t* from, std::uint8_t* to, std::int64_t cols, const NibbleRule& rule,
+                                 Store mode) noexcept {
+  U8x64 found = splat<std::uint8_t, 64>(0);
+  const std::int64_t head = head_columns(to, mode, 2, cols);
+  std::int64_t i = 0;
+  if (head > 0) {
+    found = pack_few(from, to, head, rule);
+    i = head;
   }
+  for (; i + 64 <= cols; i += 64) {
+    const U8x64 codes = load<64>(from + i);
+    found = found | (codes + rule.bias);
+    if (head >= 0)
+      stream(to + i / 2, join_nibbles(codes ^ rule.flip));
+    else
+      store(to + i / 2, join_nibbles(codes ^ rule.flip));
+  }
+  return i < cols ? found | pack_few(from + i, to + i / 2, cols - i, rule) : found;
+}
+
+TERSOR_INLINE void unpack_nibbles(const std::uint8_t* from, std::uint8_t* to, std::int64_t cols, U8x64 sign, U8x64 flip,
+                                  Store mode) noexcept {
+  const std::int64_t head = head_columns(to, mode, 1, cols);
+  std::int64_t i = 0;
+  if (head > 0) {
+    unpack_few(from, to, head, sign, flip);
+    i = head;
+  }
+  for (; i + 64 <= cols; i += 64) {
+    const U8x64 codes = split_nibbles(load<32>(from + i / 2), sign, flip);
+    if (head >= 0)
+      stream(to + i, codes);
+    else
+      store(to + i, codes);
+  }
+  if (i < cols) unpack_few(from + i / 2, to + i, cols - i, sign, flip);
+}
+
+bool pack_int4(ConstRows q, Rows packed, Extent extent, Store mode) noexcept {
+  const NibbleRule rule{splat<std::uint8_t, 64>(0), splat<std::uint8_t, 64>(8)};
+  U8x64 outside = splat<std::uint8_t, 64>(0);
+  for (std::int64_t r = 0; r < extent.rows; ++r)
+    outside = outside | pack_nibbles(q.row<std::uint8_t>(r), packed.row<std::uint8_t>(r), extent.cols, rule, mode);
   const U8x64 high = outside & splat<std::uint8_t, 64>(0xf0);
   return bits_of(not_equal(bit_cast<std::int8_t>(high), splat<std::int8_t, 64>(0))) == 0;
 }
 
 void unpack_int4(ConstRows packed, Rows q, Extent extent, Store mode) noexcept {
-  for (std::int64_t r = 0; r < extent.rows; ++r) {
-    const std::uint8_t* from = packed.row<std::uint8_t>(r);
-    std::uint8_t* to = q.row<std::uint8_t>(r);
-    const std::int64_t head = head_columns(to, mode, 1, extent.cols);
-    std::int64_t i = 0;
-    if (head > 0) {
-      unpack_few(from, to, head);
-      i = head;
-    }
-    for (; i + 64 <= extent.cols; i += 64) {
-      const U8x64 codes = split_nibbles(load<32>(from + i / 2));
-      if (head >= 0)
-        stream(to + i, codes);
-      else
-        store(to + i, codes);
-    }
-    if (i < extent.cols) unpack_few(from + i / 2, to + i, extent.cols - i);
-  }
+  const U8x64 sign = splat<std::uint8_t, 64>(8), flip = splat<std::uint8_t, 64>(0);
+  for (std::int64_t r = 0; r < extent.rows; ++r)
+    unpack_nibbles(packed.row<std::uint8_t>(r), q.row<std::uint8_t>(r), extent.cols, sign, flip, mode);
 }
 
 // --- any number of bits: eight codes are as many bytes -----------------------------------------------------------------
@@ -128,100 +139,71 @@ TERSOR_INLINE std::uint64_t first_bytes(std::uint64_t each, std::int64_t count) 
   return count == 8 ? each : each & ((std::uint64_t{1} << 8 * count) - 1);
 }
 
-// Codes [begin, end) by eights, of a row that begins at `packed`. Returns the bits that are set in any of them once bias is added.
-// Where there are that many, 8 bytes are written of which `bits` stay.
-std::uint8_t pack_by_eights(const std::uint8_t* q, std::int64_t begin, std::int64_t end, int bits, std::uint8_t flip,
-                            std::uint8_t bias, std::uint8_t* packed) noexcept {
-  U8x64 found = splat<std::uint8_t, 64>(0);
-  const U8x64 of_bias = splat<std::uint8_t, 64>(bias);
-  std::int64_t i = begin;
-  for (; i + 64 <= end; i += 64) found = found | (load<64>(q + i) + of_bias);
-  std::uint8_t all = bits_of_any(found);
-  for (; i < end; ++i) all |= static_cast<std::uint8_t>(q[i] + bias);
-
-  const std::uint64_t flips = kEachByte * flip;
-  for (i = begin; (end - i) * bits >= 64; i += 8) {
+// By eights. Where there are that many bits left, 8 bytes are written of which `bits` stay.
+TERSOR_INLINE void pack_by_eights(const std::uint8_t* q, std::int64_t cols, int bits, std::uint64_t flips,
+                                  std::uint8_t* packed) noexcept {
+  std::int64_t i = 0;
+  for (; (cols - i) * bits >= 64; i += 8, packed += bits) {
     std::uint64_t codes;
     std::memcpy(&codes, q + i, sizeof codes);
     codes = join_codes(codes ^ flips, bits);
-    std::memcpy(packed + i / 8 * bits, &codes, sizeof codes);
+    std::memcpy(packed, &codes, sizeof codes);
   }
-  for (; i < end; i += 8) {
-    const std::int64_t count = end - i < 8 ? end - i : 8;
+  for (; i < cols; i += 8, packed += bits) {
+    const std::int64_t count = cols - i < 8 ? cols - i : 8;
     std::uint64_t codes = 0;
     std::memcpy(&codes, q + i, static_cast<std::size_t>(count));
     codes = join_codes(codes ^ first_bytes(flips, count), bits);
-    std::memcpy(packed + i / 8 * bits, &codes, static_cast<std::size_t>((count * bits + 7) / 8));
+    std::memcpy(packed, &codes, static_cast<std::size_t>((count * bits + 7) / 8));
   }
+}
+
+// What bits are set in any of the codes once bias is added.
+TERSOR_INLINE std::uint8_t bits_in(const std::uint8_t* q, std::int64_t cols, std::uint8_t bias) noexcept {
+  U8x64 found = splat<std::uint8_t, 64>(0);
+  const U8x64 of_bias = splat<std::uint8_t, 64>(bias);
+  std::int64_t i = 0;
+  for (; i + 64 <= cols; i += 64) found = found | (load<64>(q + i) + of_bias);
+  std::uint8_t all = bits_of_any(found);
+  for (; i < cols; ++i) all |= static_cast<std::uint8_t>(q[i] + bias);
   return all;
 }
 
-void unpack_by_eights(const std::uint8_t* packed, std::int64_t begin, std::int64_t end, int bits, std::uint8_t flip, bool is_signed,
-                      std::uint8_t* q) noexcept {
+std::uint8_t pack_bits(const std::uint8_t* q, std::int64_t cols, int bits, std::uint8_t flip, std::uint8_t bias,
+                       std::uint8_t* packed, Store mode) noexcept {
+  if (bits == 4) {
+    const NibbleRule rule{splat<std::uint8_t, 64>(flip), splat<std::uint8_t, 64>(bias)};
+    return bits_of_any(pack_nibbles(q, packed, cols, rule, mode));
+  }
+  pack_by_eights(q, cols, bits, kEachByte * flip, packed);
+  return bits_in(q, cols, bias);
+}
+
+void unpack_bits(const std::uint8_t* packed, std::int64_t cols, int bits, std::uint8_t flip, bool is_signed, std::uint8_t* q,
+                 Store mode) noexcept {
+  if (bits == 4) {
+    const U8x64 sign = splat<std::uint8_t, 64>(is_signed ? 8 : 0);
+    return unpack_nibbles(packed, q, cols, sign, splat<std::uint8_t, 64>(flip), mode);
+  }
   const std::uint64_t flips = kEachByte * flip;
   const auto split = [=](std::uint64_t codes) TERSOR_LAMBDA {
     codes = split_codes(codes, bits) ^ flips;
     return is_signed ? extend_signs(codes, bits) : codes;
   };
-  std::int64_t i = begin;
-  for (; (end - i) * bits >= 64; i += 8) {
+  std::int64_t i = 0;
+  for (; (cols - i) * bits >= 64; i += 8, packed += bits) {
     std::uint64_t codes;
-    std::memcpy(&codes, packed + i / 8 * bits, sizeof codes);
+    std::memcpy(&codes, packed, sizeof codes);
     codes = split(codes);
     std::memcpy(q + i, &codes, sizeof codes);
   }
-  for (; i < end; i += 8) {
-    const std::int64_t count = end - i < 8 ? end - i : 8;
+  for (; i < cols; i += 8, packed += bits) {
+    const std::int64_t count = cols - i < 8 ? cols - i : 8;
     std::uint64_t codes = 0;
-    std::memcpy(&codes, packed + i / 8 * bits, static_cast<std::size_t>((count * bits + 7) / 8));
+    std::memcpy(&codes, packed, static_cast<std::size_t>((count * bits + 7) / 8));
     codes = split(codes);
     std::memcpy(q + i, &codes, static_cast<std::size_t>(count));
   }
-}
-
-// Codes of 4 bits before a line of the output begins, where that is after some eights of them; else -1: not streamed.
-TERSOR_INLINE std::int64_t eights_before_line(const std::uint8_t* to, Store mode, std::int64_t codes_per_byte,
-                                              std::int64_t cols) noexcept {
-  if (mode != Store::kStreaming || !may_stream(to, cols / codes_per_byte)) return -1;
-  const std::int64_t head = codes_per_byte * items_to_line(to);
-  return head % 8 == 0 && head < cols ? head : -1;
-}
-
-std::uint8_t pack_bits(const std::uint8_t* q, std::int64_t cols, int bits, std::uint8_t flip, std::uint8_t bias,
-                       std::uint8_t* packed, Store mode) noexcept {
-  if (bits != 4) return pack_by_eights(q, 0, cols, bits, flip, bias, packed);
-  const std::int64_t head = eights_before_line(packed, mode, 2, cols);
-  std::int64_t i = head > 0 ? head : 0;
-  std::uint8_t found = i ? pack_by_eights(q, 0, i, bits, flip, bias, packed) : std::uint8_t{0};
-  const U8x64 of_flip = splat<std::uint8_t, 64>(flip), of_bias = splat<std::uint8_t, 64>(bias);
-  U8x64 of_codes = splat<std::uint8_t, 64>(0);
-  for (; i + 64 <= cols; i += 64) {
-    const U8x64 codes = load<64>(q + i);
-    of_codes = of_codes | (codes + of_bias);
-    if (head >= 0)
-      stream(packed + i / 2, join_nibbles(codes ^ of_flip));
-    else
-      store(packed + i / 2, join_nibbles(codes ^ of_flip));
-  }
-  found |= bits_of_any(of_codes);
-  return i < cols ? found | pack_by_eights(q, i, cols, bits, flip, bias, packed) : found;
-}
-
-void unpack_bits(const std::uint8_t* packed, std::int64_t cols, int bits, std::uint8_t flip, bool is_signed, std::uint8_t* q,
-                 Store mode) noexcept {
-  if (bits != 4) return unpack_by_eights(packed, 0, cols, bits, flip, is_signed, q);
-  const std::int64_t head = eights_before_line(q, mode, 1, cols);
-  std::int64_t i = head > 0 ? head : 0;
-  if (i) unpack_by_eights(packed, 0, i, bits, flip, is_signed, q);
-  const U8x64 sign = splat<std::uint8_t, 64>(is_signed ? 8 : 0), of_flip = splat<std::uint8_t, 64>(flip);
-  for (; i + 64 <= cols; i += 64) {
-    const U8x64 codes = split_nibbles(load<32>(packed + i / 2), sign, of_flip);
-    if (head >= 0)
-      stream(q + i, codes);
-    else
-      store(q + i, codes);
-  }
-  if (i < cols) unpack_by_eights(packed, i, cols, bits, flip, is_signed, q);
 }
 
 // --- codes in another order ----------------------------------------------------------------------------------------------

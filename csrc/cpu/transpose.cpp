@@ -12,6 +12,21 @@ using Pairs [[gnu::vector_size(16)]] = std::uint16_t;
 using Quads [[gnu::vector_size(16)]] = std::uint32_t;
 using Words [[gnu::vector_size(16)]] = std::uint64_t;
 
+template <class Vector, std::size_t kCount>
+TERSOR_INLINE void load_rows(Vector (&rows)[kCount], const std::byte* from, std::int64_t stride) noexcept {
+  for (Vector& row : rows) {
+    std::memcpy(&row, from, sizeof row);
+    from += stride;
+  }
+}
+template <class Vector, std::size_t kCount>
+TERSOR_INLINE void store_rows(const Vector (&rows)[kCount], std::byte* to, std::int64_t stride) noexcept {
+  for (const Vector& row : rows) {
+    std::memcpy(to, &row, sizeof row);
+    to += stride;
+  }
+}
+
 // The neighbours of two rows by turns, once for each size from the items' to half a vector's.
 struct WordBlock {
   static constexpr std::int64_t kSide = 4, kItem = 4;
@@ -19,7 +34,7 @@ struct WordBlock {
 
   TERSOR_INLINE WordBlock(const std::byte* from, std::int64_t stride) noexcept {
     Quads rows[kSide];
-    for (int k = 0; k < kSide; ++k) std::memcpy(&rows[k], from + k * stride, sizeof rows[k]);
+    load_rows(rows, from, stride);
     const Quads low01 = __builtin_shufflevector(rows[0], rows[1], 0, 4, 1, 5);
     const Quads high01 = __builtin_shufflevector(rows[0], rows[1], 2, 6, 3, 7);
     const Quads low23 = __builtin_shufflevector(rows[2], rows[3], 0, 4, 1, 5);
@@ -29,9 +44,7 @@ struct WordBlock {
     columns[2] = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
     columns[3] = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
   }
-  TERSOR_INLINE void store(std::byte* to, std::int64_t stride) const noexcept {
-    for (int k = 0; k < kSide; ++k) std::memcpy(to + k * stride, &columns[k], sizeof columns[k]);
-  }
+  TERSOR_INLINE void store(std::byte* to, std::int64_t stride) const noexcept { store_rows(columns, to, stride); }
 };
 
 struct PairBlock {
@@ -40,7 +53,7 @@ struct PairBlock {
 
   TERSOR_INLINE PairBlock(const std::byte* from, std::int64_t stride) noexcept {
     Pairs rows[kSide];
-    for (int k = 0; k < kSide; ++k) std::memcpy(&rows[k], from + k * stride, sizeof rows[k]);
+    load_rows(rows, from, stride);
     Quads of_two[kSide];  // of rows 0 and 1: columns 0 to 3, then 4 to 7; of rows 2 and 3, and so on
     for (int k = 0; k < kSide; k += 2) {
       of_two[k] = (Quads)__builtin_shufflevector(rows[k], rows[k + 1], 0, 8, 1, 9, 2, 10, 3, 11);
@@ -58,9 +71,7 @@ struct PairBlock {
       columns[2 * k + 1] = __builtin_shufflevector(of_four[k], of_four[k + 4], 1, 3);
     }
   }
-  TERSOR_INLINE void store(std::byte* to, std::int64_t stride) const noexcept {
-    for (int k = 0; k < kSide; ++k) std::memcpy(to + k * stride, &columns[k], sizeof columns[k]);
-  }
+  TERSOR_INLINE void store(std::byte* to, std::int64_t stride) const noexcept { store_rows(columns, to, stride); }
 };
 
 struct ByteBlock {

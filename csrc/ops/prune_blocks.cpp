@@ -48,18 +48,6 @@ const cpu::StructuredKernels::Criterion& kernels_of(BlockNorm norm) {
   }
 }
 
-View view_of(const char* name, void* data, DType dtype, std::int64_t size) {
-  View view;
-  view.name = name;
-  view.data = static_cast<std::byte*>(data);
-  view.dtype = dtype;
-  view.ndim = 1;
-  view.writable = true;
-  view.shape[0] = size;
-  view.stride_bytes[0] = item_size(dtype);
-  return view;
-}
-
 // The blocks of a view: how they are numbered, and their norms.
 class Blocks {
  public:

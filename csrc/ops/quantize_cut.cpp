@@ -13,17 +13,6 @@ namespace tersor {
 
 namespace {
 
-View run_view(const std::byte* run, std::int64_t count, DType dtype) noexcept {
-  View view;
-  view.name = "w";
-  view.data = const_cast<std::byte*>(run);  // not writable
-  view.dtype = dtype;
-  view.ndim = 1;
-  view.shape[0] = count;
-  view.stride_bytes[0] = item_size(dtype);
-  return view;
-}
-
 // bounds(low, high) lie within a range that is not empty.
 template <class Math, class Bounds>
 void cut_as(const GroupNumbers& found, Bounds bounds) {
@@ -47,7 +36,7 @@ void cut_run(const std::byte* run, std::int64_t count, DType dtype, const RangeC
   if (const auto* percentile = std::get_if<Percentile>(&how))
     cut(dtype, found, [&](double, double) { return percentile_bounds(run, count, dtype, *percentile); });
   else
-    cut_group(run_view(run, count, dtype), how, found);
+    cut_group(view_of("w", const_cast<std::byte*>(run), dtype, count), how, found);  // it is only read
 }
 
 // Below 0, above 0 or 0: the sign of the first entry whose magnitude has at least these bits and is finite.

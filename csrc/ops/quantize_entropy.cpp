@@ -56,15 +56,7 @@ Counts counts_in(const View& entries, BinsAroundZero bins) {
   constexpr double kMost = std::numeric_limits<double>::max();  // what is infinite lies beyond
   for (std::int64_t bin = 0; bin <= count; ++bin) edges[static_cast<std::size_t>(bin)] = std::clamp(bins.edge(bin), -kMost, kMost);
   Counts counts(static_cast<std::size_t>(count));
-  View view;
-  view.name = "counts";
-  view.data = reinterpret_cast<std::byte*>(counts.data());
-  view.dtype = DType::kInt64;
-  view.ndim = 1;
-  view.writable = true;
-  view.shape[0] = count;
-  view.stride_bytes[0] = sizeof(std::int64_t);
-  histogram(entries, edges, view);
+  histogram(entries, edges, view_of("counts", counts.data(), DType::kInt64, count));
   return counts;
 }
 

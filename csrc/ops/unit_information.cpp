@@ -157,16 +157,7 @@ void score_rows(const View& x, int axis, const BinRule& rule, const Target& targ
   });
 }
 
-View row_of(std::vector<double>& numbers) {
-  View view;
-  view.data = reinterpret_cast<std::byte*>(numbers.data());
-  view.dtype = DType::kFloat64;
-  view.ndim = 1;
-  view.writable = true;
-  view.shape[0] = std::ssize(numbers);
-  view.stride_bytes[0] = sizeof(double);
-  return view;
-}
+View row_of(std::vector<double>& numbers) { return view_of("", numbers.data(), DType::kFloat64, std::ssize(numbers)); }
 
 // One byte a unit, seen in w's shape.
 View mask_in_shape_of(const View& w, int axis, std::vector<std::uint8_t>& keep) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,14 +144,19 @@ def codes_to_read(t: Quantized, groups: Groups) -> tuple[Any, bool]:
     return q, False
 
 
-def numbers_to_fill(t: Quantized, dtype: Any, out: Any) -> Any:
-    """Where the numbers of t go: out, or a new array beside its codes, of the scales' dtype unless another is wanted."""
+def as_numbers(t: Quantized, dtype: Any, out: Any, fill: Callable[[Any], None]) -> Any:
+    """The numbers of t, which ``fill`` writes: to out, or to a new array beside its codes, of the scales' dtype unless
+    another is wanted."""
     if out is None:
+        framework = framework_of(t.q, "q")
         _core.check_array(t.scale, "scale")
         wanted = dtype_name(t.scale.dtype) if dtype is None else floating_dtype_name(dtype)
-        return framework_of(t.q, "q").empty(t.q, t.shape, wanted)
+        filled = framework.empty(t.q, t.shape, wanted)
+        fill(filled)
+        return framework.result(filled)
     if dtype is not None and dtype_name(dtype) != dtype_name(out.dtype):
         raise ValueError(f"dtype is {dtype_name(dtype)}, but out has dtype {dtype_name(out.dtype)}")
     if tuple(getattr(out, "shape", t.shape)) != t.shape:  # packed codes alone may fit several
         raise ValueError(f"out has shape {tuple(out.shape)}, but t has {t.shape}")
+    fill(out)
     return out

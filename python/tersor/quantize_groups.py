@@ -7,6 +7,7 @@ from typing import Any
 from tersor import _core
 from tersor._arguments import integer, packed_codes_shape
 from tersor._groups import (
+    as_numbers,
     code_dtype,
     codes_beside,
     codes_to_read,
@@ -14,7 +15,6 @@ from tersor._groups import (
     groups_in,
     is_signed,
     is_symmetric,
-    numbers_to_fill,
     stored_groups,
 )
 from tersor._outputs import dtype_name, framework_of
@@ -272,7 +272,9 @@ def dequantize(t: Quantized, *, dtype: Any = None, out: Any = None) -> Any:
     if not isinstance(t, Quantized):
         raise TypeError(f"t must be a Quantized, as quantize gives it, not {type(t).__name__}")
     groups = stored_groups(t)
-    filled = numbers_to_fill(t, dtype, out)
-    q, packed = codes_to_read(t, groups)
-    _core.dequantize_groups(q, groups.axis, groups.size, t.bits, t.signed, packed, t.scale, t.zero_point, filled)
-    return out if out is not None else framework_of(t.q, "q").result(filled)
+
+    def fill(numbers: Any) -> None:
+        q, packed = codes_to_read(t, groups)
+        _core.dequantize_groups(q, groups.axis, groups.size, t.bits, t.signed, packed, t.scale, t.zero_point, numbers)
+
+    return as_numbers(t, dtype, out, fill)

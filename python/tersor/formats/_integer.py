@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tersor import _core
-from tersor._groups import numbers_to_fill
-from tersor._outputs import dtype_name, framework_of
+from tersor._groups import as_numbers
+from tersor._outputs import dtype_name
 from tersor._quantized import Quantized
 from tersor.formats import _arrays as arrays
 from tersor.formats._format import CannotRepresent, Tensors, Wanted, Weight, require_shape, take, take_scales
@@ -29,12 +29,10 @@ class Words:
             t.q, t.bits, t.shape[self.axis], signed=False, padded=self.padded, order=self.order, axis=self.axis
         )
 
-    def numbers_in(self, t: Quantized, dtype: Any, out: Any) -> Any:
+    def numbers_in(self, t: Quantized, group_size: int, dtype: Any, out: Any) -> Any:
         """The same as ``dequantize`` makes of the codes."""
-        filled = numbers_to_fill(t, dtype, out)
-        size = t.group_size or max(t.shape[1], 1)
-        _core.decode_words(t.q, t.bits, self.padded, self.order, self.axis, size, t.scale, t.zero_point, filled)
-        return out if out is not None else framework_of(t.q, "q").result(filled)
+        layout = (t.bits, self.padded, self.order, self.axis, group_size)
+        return as_numbers(t, dtype, out, lambda numbers: _core.decode_words(t.q, *layout, t.scale, t.zero_point, numbers))
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class IntegerWeight:
         """As numbers."""
         if self.group_of_column is None:
             if self.words is not None:
-                return self.words.numbers_in(self.codes, dtype, out)
+                return self.words.numbers_in(self.codes, self.group_size, dtype, out)
             return dequantize(self.codes, dtype=dtype, out=out)
         t = self.as_integers().codes
         scale = arrays.columns(t.scale, self.group_of_column)
@@ -124,6 +122,25 @@ class IntegerFormat:
         bits = integers.codes.bits if integers.codes.bits in self.bits else max(self.bits)
         group_size = integers.group_size if integers.cols % integers.group_size == 0 else 128
         return tuple(Wanted(bits, group_size, symmetric) for symmetric in (integers.codes.symmetric, True))
+
+    def require_bits(self, weight: IntegerWeight) -> None:
+        """CannotRepresent where codes have others than the format has."""
+        if weight.codes.bits not in self.bits:
+            *but_last, last = (str(bits) for bits in self.bits)
+            which = f"{', '.join(but_last)} or {last}" if but_last else last
+            raise CannotRepresent(f"{self.name} has codes of {which} bits, and these have {weight.codes.bits}")
+
+    def require_scale_dtype(self, weight: IntegerWeight) -> None:
+        """CannotRepresent where scales are of a dtype that the format does not store."""
+        if dtype_name(weight.codes.scale.dtype) not in self.scale_dtypes:
+            raise CannotRepresent(
+                f"{self.name} stores scales in {', '.join(self.scale_dtypes)}; pass scale_dtype to quantize"
+            )
+
+    def require_blocks(self, weight: IntegerWeight) -> None:
+        """CannotRepresent where groups are no runs of columns."""
+        if weight.group_of_column is not None:
+            raise CannotRepresent(f"{self.name} has blocks that are runs of columns, and these groups are not")
 
 
 def integer_weight(t: Quantized) -> IntegerWeight:

@@ -38,8 +38,7 @@ class Awq(IntegerFormat):
     def pack(self, weight: Weight) -> dict[str, Any]:
         weight = weight.as_integers()
         t = weight.codes
-        if t.bits != 4:
-            raise CannotRepresent(f"awq has codes of 4 bits, and these have {t.bits}")
+        self.require_bits(weight)
         if weight.group_of_column is not None:
             raise CannotRepresent("awq has groups that are runs of columns, and these are not")
         if weight.cols % weight.group_size:

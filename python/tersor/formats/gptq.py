@@ -49,8 +49,7 @@ class Gptq(IntegerFormat):
     def pack(self, weight: Weight) -> dict[str, Any]:
         weight = weight.as_integers()
         t = weight.codes
-        if t.bits not in self.bits:
-            raise CannotRepresent(f"{self.name} has codes of 2, 3, 4 or 8 bits, and these have {t.bits}")
+        self.require_bits(weight)
         for axis in (0, 1):
             require_whole_words(self.name, weight, axis)
         zero_points = weight.zero_points()

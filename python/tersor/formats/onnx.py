@@ -8,7 +8,7 @@ from tersor._arguments import word_count
 from tersor._outputs import dtype_name
 from tersor._quantized import Quantized
 from tersor.formats import _arrays as arrays
-from tersor.formats._format import CannotRepresent, Tensors, Weight, require_shape, take, take_scales
+from tersor.formats._format import Tensors, Weight, require_shape, take, take_scales
 from tersor.formats._integer import IntegerFormat, IntegerWeight, group_size_from
 from tersor.pack import pack_bits, unpack_bits
 
@@ -43,14 +43,9 @@ class DequantizeLinear(IntegerFormat):
     def pack(self, weight: Weight) -> dict[str, Any]:
         weight = weight.as_integers()
         t = weight.codes
-        if t.bits not in self.bits:
-            raise CannotRepresent(f"dequantizelinear has codes of 2, 4 or 8 bits, and these have {t.bits}")
-        if weight.group_of_column is not None:
-            raise CannotRepresent("dequantizelinear has blocks that are runs of columns, and these groups are not")
-        if dtype_name(t.scale.dtype) not in self.scale_dtypes:
-            raise CannotRepresent(
-                f"dequantizelinear stores scales in {', '.join(self.scale_dtypes)}; pass scale_dtype to quantize"
-            )
+        self.require_bits(weight)
+        self.require_blocks(weight)
+        self.require_scale_dtype(weight)
         signed = t.signed or t.symmetric
         # The zero point of unsigned codes about the middle is no zero, which is what ONNX has where there are none.
         q = t.q if signed == t.signed else t.q ^ 2 ** (t.bits - 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from tersor._arguments import word_count
-from tersor._outputs import dtype_name
 from tersor._quantized import Quantized
 from tersor.formats import _arrays as arrays
 from tersor.formats._format import CannotRepresent, Tensors, Weight, require_shape, take, take_scales
@@ -32,19 +31,14 @@ class MatMulNBits(IntegerFormat):
     def pack(self, weight: Weight) -> dict[str, Any]:
         weight = weight.as_integers()
         t, block = weight.codes, weight.group_size
-        if t.bits not in self.bits:
-            raise CannotRepresent(f"matmulnbits has codes of 2, 4 or 8 bits, and these have {t.bits}")
-        if weight.group_of_column is not None:
-            raise CannotRepresent("matmulnbits has blocks that are runs of columns, and these groups are not")
+        self.require_bits(weight)
+        self.require_blocks(weight)
         if block < 16 or block & (block - 1) or weight.cols % block:
             raise CannotRepresent(
                 f"matmulnbits has whole blocks of 16, 32, 64 and so on, and {weight.cols} columns in groups of {block} are "
                 "none; pad the columns with zeros"
             )
-        if dtype_name(t.scale.dtype) not in self.scale_dtypes:
-            raise CannotRepresent(
-                f"matmulnbits stores scales in {', '.join(self.scale_dtypes)}; pass scale_dtype to quantize"
-            )
+        self.require_scale_dtype(weight)
         blocks = weight.cols // block
         packed = pack_bits(t.q, t.bits, offset=t.signed)
         tensors = {"B": packed.reshape(weight.rows, blocks, block * t.bits // 8), "scales": t.scale}
