@@ -57,12 +57,19 @@ class LaneGroup {
   int lanes_;
 };
 
+// Where a block finds what the blocks of its cluster tell it.
+template <class T>
+struct Mailbox {
+  alignas(16) T from_rank[kMostRanks];
+  std::uint64_t arrivals;  // an mbarrier, which counts bytes
+};
+
 template <class Math>
 struct BlockScratch {
+  Mailbox<Total<Math>> sums;
+  Mailbox<Math> maxima;
   Total<Math> sum[kMostWarps];
-  Total<Math> sum_of_rank[kMostRanks];
   Math max[2][kMostWarps];
-  Math max_of_rank[kMostRanks];
 };
 
 // Packets of shared memory that a scratch takes.
@@ -96,22 +103,105 @@ class BlockGroup {
   Scratch* scratch_;
 };
 
-// The blocks of a cluster. Each tells its result to every other by a store into that one's shared memory. The cluster's first
-// barrier makes sure that the others have begun, which such a store asks for; the last one that their stores have landed, after
-// which nobody touches another's memory, so that a block may end.
+// What a block of a cluster does with mailboxes. A barrier of the whole cluster would do, but a thread that arrives there waits
+// until everything that it has on its way is done, and spends a third of its time so. Letters are counted where they land instead.
+#if defined(TERSOR_CUDA_EMULATOR)
+template <class T>
+void open(Mailbox<T>&, int) {}
+template <class T>
+void send(Mailbox<T>& mailbox, int from, int to, const T& letter) {
+  *static_cast<T*>(__cluster_map_shared_rank(&mailbox.from_rank[from], static_cast<unsigned>(to))) = letter;
+}
+template <class T>
+void wait_for_all(Mailbox<T>&) {
+  __cluster_barrier_arrive();
+  __cluster_barrier_wait();
+}
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900  // no clusters
+template <class T>
+__device__ __forceinline__ void open(Mailbox<T>&, int) {}
+template <class T>
+__device__ __forceinline__ void send(Mailbox<T>&, int, int, const T&) {}
+template <class T>
+__device__ __forceinline__ void wait_for_all(Mailbox<T>&) {}
+#else
+__device__ __forceinline__ unsigned shared_address(const void* pointer) {
+  return static_cast<unsigned>(__cvta_generic_to_shared(pointer));
+}
+__device__ __forceinline__ unsigned address_in(int rank, const void* pointer) {
+  unsigned address;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(shared_address(pointer)), "r"(rank));
+  return address;
+}
+
+// By one thread, before the cluster's first barrier.
+template <class T>
+__device__ __forceinline__ void open(Mailbox<T>& mailbox, int letters) {
+  const unsigned arrivals = shared_address(&mailbox.arrivals);
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(arrivals) : "memory");
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"
+               :
+               : "r"(arrivals), "r"(letters * static_cast<int>(sizeof(T)))
+               : "memory");
+}
+__device__ __forceinline__ void send_bits(unsigned to, unsigned arrivals, float letter) {
+  asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];"
+               :
+               : "r"(to), "r"(bits_of(letter)), "r"(arrivals)
+               : "memory");
+}
+__device__ __forceinline__ void send_bits(unsigned to, unsigned arrivals, double letter) {
+  asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b64 [%0], %1, [%2];"
+               :
+               : "r"(to), "l"(bits_of(letter)), "r"(arrivals)
+               : "memory");
+}
+__device__ __forceinline__ void send_bits(unsigned to, unsigned arrivals, Total<float> letter) {
+  send_bits(to, arrivals, letter.high);
+}
+__device__ __forceinline__ void send_bits(unsigned to, unsigned arrivals, Total<double> letter) {
+  send_bits(to, arrivals, letter.high);
+  send_bits(to + 8, arrivals, letter.low);
+}
+template <class T>
+__device__ __forceinline__ void send(Mailbox<T>& mailbox, int from, int to, const T& letter) {
+  send_bits(address_in(to, &mailbox.from_rank[from]), address_in(to, &mailbox.arrivals), letter);
+}
+template <class T>
+__device__ __forceinline__ void wait_for_all(Mailbox<T>& mailbox) {
+  asm volatile(
+      "{\n"
+      ".reg .pred done;\n"
+      "again:\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], 0;\n"
+      "@!done bra again;\n"
+      "}"
+      :
+      : "r"(shared_address(&mailbox.arrivals))
+      : "memory");
+}
+#endif
+
+// The blocks of a cluster. The first barrier makes sure that the others have begun and opened their mailboxes. A block ends when
+// all letters to it have come, so that nobody sends to one that is gone.
 template <class Math>
 class ClusterGroup : public BlockGroup<Math> {
  public:
   __device__ __forceinline__ ClusterGroup(Packet* memory, int rank, int ranks)
       : BlockGroup<Math>(memory), rank_(rank), ranks_(ranks) {
-    if (ranks_ > 1) arrive();
+    if (ranks_ == 1) return;
+    if (thread() == 0) {
+      open(this->scratch_->maxima, ranks_);
+      open(this->scratch_->sums, ranks_);
+    }
+    arrive();
   }
   __device__ __forceinline__ Math max(Math value) const {
     value = BlockGroup<Math>::max(value);
     if (ranks_ == 1) return value;
     wait();
-    Math* const of_rank = this->scratch_->max_of_rank;
-    tell(of_rank, value);
+    const Math* const of_rank = exchange(this->scratch_->maxima, value);
     value = of_rank[0];
     for (int i = 1; i < ranks_; ++i) value = max_or_nan(value, of_rank[i]);
     return value;
@@ -119,8 +209,7 @@ class ClusterGroup : public BlockGroup<Math> {
   __device__ __forceinline__ Total<Math> sum(Total<Math> value) const {
     value = BlockGroup<Math>::sum(value);
     if (ranks_ == 1) return value;
-    Total<Math>* const of_rank = this->scratch_->sum_of_rank;
-    tell(of_rank, value);
+    const Total<Math>* const of_rank = exchange(this->scratch_->sums, value);
     value = of_rank[0];
     for (int i = 1; i < ranks_; ++i) value = value + of_rank[i];
     return value;
@@ -128,26 +217,18 @@ class ClusterGroup : public BlockGroup<Math> {
 
  private:
   template <class T>
-  __device__ __forceinline__ void tell(T* of_rank, T value) const {
-    if (thread() < ranks_) *remote(of_rank + rank_, thread()) = value;
-    arrive();
-    wait();
+  __device__ __forceinline__ const T* exchange(Mailbox<T>& mailbox, const T& value) const {
+    if (thread() < ranks_) send(mailbox, rank_, thread(), value);
+    wait_for_all(mailbox);
+    return mailbox.from_rank;
   }
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-  template <class T>
-  static __device__ __forceinline__ T* remote(T* local, int) {
-    return local;
-  }
   static __device__ __forceinline__ void arrive() {}
   static __device__ __forceinline__ void wait() {}
 #else
-  template <class T>
-  static __device__ __forceinline__ T* remote(T* local, int rank) {
-    return static_cast<T*>(__cluster_map_shared_rank(local, static_cast<unsigned>(rank)));
-  }
-  static __device__ __forceinline__ void arrive() { __cluster_barrier_arrive(); }  // releases
-  static __device__ __forceinline__ void wait() { __cluster_barrier_wait(); }      // acquires
+  static __device__ __forceinline__ void arrive() { __cluster_barrier_arrive(); }
+  static __device__ __forceinline__ void wait() { __cluster_barrier_wait(); }
 #endif
 
   int rank_, ranks_;

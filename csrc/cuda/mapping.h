@@ -22,10 +22,10 @@ struct DeviceLimits {
 
 inline constexpr int kReservedSharedBytes = 1024;
 inline constexpr int kLaneThreads = 128;  // of a block whose rows belong to lanes
-inline constexpr int kSliceBlocks = 3;    // of a cluster's rows on a multiprocessor: while one computes, others read and write
+inline constexpr int kSliceBlocks = 2;    // at least, on a multiprocessor: while one computes, others read and write
+inline constexpr int kSlicePackets = 8;   // of a thread, at least where rows are many: what a thread does once weighs less
 inline constexpr int kMostSliceThreads = 512;
-inline constexpr int kThreadsOfAMultiprocessor = 768;  // fastest on an H100, of 640 to 1280
-inline constexpr int kRegisterWarps = 16;              // at most: 128 registers a thread, 32 of them for the row
+inline constexpr int kRegisterWarps = 16;  // at most: 128 registers a thread, 32 of them for the row
 inline constexpr int kLoopThreads = 512;
 inline constexpr int kAcrossWarps = 8;
 inline constexpr int kPruneThreads = 256;
@@ -56,11 +56,13 @@ inline int log2_at_least(std::int64_t count) noexcept {
   return log2;
 }
 
-// The fewest packets a lane that let a warp hold the row, and then the fewest lanes.
+// The fewest packets a lane that let half a warp hold the row, or at last a whole one, and then the fewest lanes. What a thread
+// does once weighs more than that rows side by side are read together.
 template <std::size_t kChoices>
 bool map_to_lanes(std::int64_t packets, const int (&packets_of_a_lane)[kChoices], Mapping& mapping) noexcept {
   for (int choice = 0; choice < static_cast<int>(kChoices); ++choice) {
-    if (packets > 32 * packets_of_a_lane[choice]) continue;
+    const int most_lanes = choice + 1 < static_cast<int>(kChoices) ? 16 : 32;
+    if (packets > most_lanes * packets_of_a_lane[choice]) continue;
     mapping = {
         MappingKind::kLanes, log2_at_least(ceil_div<std::int64_t>(packets, packets_of_a_lane[choice])), choice, kLaneThreads, 1, 0};
     return true;
@@ -68,10 +70,10 @@ bool map_to_lanes(std::int64_t packets, const int (&packets_of_a_lane)[kChoices]
   return false;
 }
 
-// A slice in shared memory. One block for a row as long as it can hold it: the blocks of a cluster wait for each other, which costs
-// up to a tenth. Else clusters, kSliceBlocks blocks on a multiprocessor where possible. Where there are fewer rows than
-// multiprocessors, they are cut further.
-inline bool map_to_slices(std::int64_t rows, std::int64_t packets, int scratch_packets, const DeviceLimits& limits,
+// A slice in shared memory: of a cluster of the fewest blocks that leave room for kSliceBlocks on a multiprocessor. Where there are
+// fewer rows than multiprocessors, they are cut further. `threads` of a multiprocessor are shared out among the blocks that shared
+// memory has room for: copies are under way without threads, so that a few are enough.
+inline bool map_to_slices(std::int64_t rows, std::int64_t packets, int scratch_packets, int threads, const DeviceLimits& limits,
                           Mapping& mapping) noexcept {
   const auto slots_in = [&](int bytes) { return std::int64_t{bytes / 16 - scratch_packets}; };
   const auto slots_if = [&](int blocks) {
@@ -81,17 +83,15 @@ inline bool map_to_slices(std::int64_t rows, std::int64_t packets, int scratch_p
   const int most_ranks = limits.has_clusters ? 8 : 1;
   int ranks = 1;
   const auto slice = [&] { return ceil_div<std::int64_t>(packets, ranks); };
-  if (packets > slots_if(1))
-    while (ranks < most_ranks && slice() > slots_if(kSliceBlocks)) ranks *= 2;
+  while (ranks < most_ranks && slice() > slots_if(kSliceBlocks)) ranks *= 2;
   if (slice() > slots_if(1)) return false;
   while (ranks < most_ranks && rows * ranks < limits.multiprocessors && slice() >= 2 * kMostSliceThreads) ranks *= 2;
-  // Shared out among the blocks that shared memory has room for. Copies are under way without threads: a few are enough.
+  const bool is_alone = rows * ranks <= limits.multiprocessors;  // each block on its multiprocessor
   const std::int64_t bytes = (scratch_packets + slice()) * 16 + kReservedSharedBytes;
-  const std::int64_t blocks = std::max<std::int64_t>(limits.shared_bytes_of_a_multiprocessor / bytes, 1);
-  const std::int64_t most_threads = rows * ranks <= limits.multiprocessors ? kMostSliceThreads : kThreadsOfAMultiprocessor / blocks;
-  const std::int64_t warps =
-      std::min({most_threads / 32, ceil_div<std::int64_t>(slice(), 4 * 32), std::int64_t{kMostSliceThreads} / 32});
-  mapping = {MappingKind::kSlices, 0, 0, static_cast<int>(std::max<std::int64_t>(warps, 4)) * 32, ranks, slice()};
+  const std::int64_t blocks = is_alone ? 1 : std::max<std::int64_t>(limits.shared_bytes_of_a_multiprocessor / bytes, 1);
+  const std::int64_t most_threads = std::min<std::int64_t>(threads / blocks, kMostSliceThreads);
+  const std::int64_t warps = std::min(most_threads / 32, ceil_div<std::int64_t>(slice(), kSlicePackets * (is_alone ? 2 : 1) * 32));
+  mapping = {MappingKind::kSlices, 0, 0, static_cast<int>(std::max<std::int64_t>(warps, 1)) * 32, ranks, slice()};
   return true;
 }
 

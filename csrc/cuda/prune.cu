@@ -14,6 +14,7 @@ struct PruneTask {
   Rows w, out;
   std::uint64_t threshold_bits;
   std::int64_t pieces;  // of a row
+  bool plain;           // see rows_are_plain
   std::int64_t first_block;
 };
 
@@ -25,9 +26,9 @@ __global__ void __launch_bounds__(kPruneThreads) prune_rows(PruneTask task, int 
   const std::int64_t row = task.pieces == 1 ? unit : unit / task.pieces;
   if (row >= task.extent.rows) return;
   PacketRow<Bits, kPacket, std::int64_t> w, out;
-  open_rows(task.extent, task.w, task.out, row, w, out);
+  open_rows(task.extent, task.w, task.out, task.plain, row, w, out);
   const PruneThreshold<Bits> prune(task.threshold_bits);
-  const std::int64_t packets = w.packets(), first = (unit - row * task.pieces) * kPrunePackets * lanes + thread() % lanes;
+  const std::int64_t packets = w.packets(), first = (unit - row * task.pieces) * kPrunePackets * lanes + (thread() & (lanes - 1));
   Packet packet[kPrunePackets];
 #pragma unroll
   for (int k = 0; k < kPrunePackets; ++k)
@@ -39,10 +40,17 @@ __global__ void __launch_bounds__(kPruneThreads) prune_rows(PruneTask task, int 
 
 template <class Bits>
 const char* run(const PruneThresholdParams& params, cudaStream_t stream) noexcept {
+  constexpr int kPacket = static_cast<int>(sizeof(Packet) / sizeof(Bits));
   const bool on_grid = params.w.item_stride == 1 && is_on_grid(params.extent, params.w, sizeof(Bits));
-  const std::int64_t packets = most_packets(params.extent.cols, static_cast<int>(sizeof(Packet) / sizeof(Bits)), on_grid);
+  const std::int64_t packets = most_packets(params.extent.cols, kPacket, on_grid);
   const PruneMapping mapping = map_prune(params.extent.rows, packets);
-  const PruneTask task{params.extent, params.w, params.out, params.threshold_bits, mapping.pieces, 0};
+  const PruneTask task{params.extent,
+                       params.w,
+                       params.out,
+                       params.threshold_bits,
+                       mapping.pieces,
+                       rows_are_plain<kPacket, Bits, Bits>(params.extent, params.w, params.out),
+                       0};
   return launch(prune_rows<Bits>, task, {mapping.blocks, kPruneThreads}, stream, mapping.lanes_log2);
 }
 

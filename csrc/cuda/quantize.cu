@@ -15,6 +15,7 @@ namespace {
 struct QuantizeTask {
   Extent extent;
   Rows w, q, scale;
+  bool plain;  // see rows_are_plain
   std::int64_t first_block;
 };
 
@@ -29,7 +30,7 @@ struct QuantizeRow {
   Math* scale;  // null for a row beyond the last, whose threads only keep the others company
 
   __device__ __forceinline__ QuantizeRow(const QuantizeTask& task, std::int64_t row) {
-    open_rows(task.extent, task.w, task.q, row, w, q);
+    open_rows(task.extent, task.w, task.q, task.plain, row, w, q);
     scale = row < task.extent.rows ? row_begin<Math>(task.extent, task.scale, row) : nullptr;
   }
   __device__ __forceinline__ Packet load(int packet) const { return w.load(packet, Bits{0}); }
@@ -98,7 +99,7 @@ __device__ __forceinline__ void store_all(const QuantizeRow<Format>& row, int fi
 template <class Format, int kPackets>
 __global__ void __launch_bounds__(kLaneThreads, 4) quantize_lanes(QuantizeTask task, int lanes_log2) {
   using Math = typename Format::Math;
-  const int lanes = 1 << lanes_log2, first = thread() % lanes;
+  const int lanes = 1 << lanes_log2, first = thread() & (lanes - 1);
   const QuantizeRow<Format> row(task, ((task.first_block + blockIdx.x) * kLaneThreads + thread()) >> lanes_log2);
   const LaneGroup group(lanes);
   Packet raw[kPackets];
@@ -169,7 +170,8 @@ struct QuantizeKernels {
   }
 
   static const char* run(const QuantizeInt8Params& params, cudaStream_t stream) noexcept {
-    const QuantizeTask task{params.extent, params.w, params.q, params.scale, 0};
+    const bool plain = rows_are_plain<Format::kPacket, typename Format::Bits, std::uint8_t>(params.extent, params.w, params.q);
+    const QuantizeTask task{params.extent, params.w, params.q, params.scale, plain, 0};
     const std::int64_t rows = params.extent.rows;
     const Mapping mapping = choose(params);
     switch (mapping.kind) {

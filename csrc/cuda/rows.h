@@ -17,6 +17,7 @@ namespace tersor::cuda {
 TERSOR_HOST_DEVICE std::int64_t row_offset(const Extent& extent, const Rows& rows, std::int64_t row) noexcept {
   if (extent.outer_ndim == 1) return row * rows.outer_stride[0];  // no division: the usual case
   std::int64_t offset = 0;
+#pragma unroll 1
   for (int axis = extent.outer_ndim - 1; axis >= 0; --axis) {
     const std::int64_t before = row / extent.outer_shape[axis];
     offset += (row - before * extent.outer_shape[axis]) * rows.outer_stride[axis];
@@ -96,6 +97,9 @@ class PacketRow {
         phase_(phase),
         first_whole_(phase > 0 ? 1 : 0),
         whole_count_(wide && end_ / kPacket > first_whole_ ? end_ / kPacket - first_whole_ : 0) {}
+  // A dense row on the grid: a tenth of the instructions.
+  TERSOR_HOST_DEVICE PacketRow(T* data, Index cols) noexcept
+      : grid_(data), item_stride_(1), end_(cols), phase_(0), first_whole_(0), whole_count_(cols / kPacket) {}
 
   TERSOR_HOST_DEVICE Index packets() const noexcept { return ceil_div<Index>(end_, kPacket); }
   // One comparison for both ends of the row.
@@ -150,13 +154,24 @@ TERSOR_HOST_DEVICE int shared_phase(const In* in, std::int64_t in_stride, const 
   return out_stride == 1 ? phase_of<kPacket>(out) : 0;
 }
 
+// Whether all rows of two operands are dense and on the grid, and follow each other in one dimension.
+template <int kPacket, class In, class Out>
+bool rows_are_plain(const Extent& extent, const Rows& in, const Rows& out) noexcept {
+  const auto plain = [](const auto* data, const Rows& rows) {
+    return rows.item_stride == 1 && phase_of<kPacket>(data) == 0 && rows.outer_stride[0] % kPacket == 0;
+  };
+  return extent.outer_ndim == 1 && plain(static_cast<const In*>(in.data), in) && plain(static_cast<const Out*>(out.data), out);
+}
+
 // Row `row` of an input and an output, on one grid. A row beyond the last has no columns.
 template <int kPacket, class Index, class In, class Out>
-TERSOR_HOST_DEVICE void open_rows(const Extent& extent, const Rows& in_rows, const Rows& out_rows, std::int64_t row,
+TERSOR_HOST_DEVICE void open_rows(const Extent& extent, const Rows& in_rows, const Rows& out_rows, bool plain, std::int64_t row,
                                   PacketRow<In, kPacket, Index>& in, PacketRow<Out, kPacket, Index>& out) noexcept {
-  if (row >= extent.rows) {
-    in = {static_cast<In*>(in_rows.data), 1, 0, 0, false};
-    out = {static_cast<Out*>(out_rows.data), 1, 0, 0, false};
+  if (plain || row >= extent.rows) {
+    const std::int64_t existing = row < extent.rows ? row : 0;
+    const auto cols = row < extent.rows ? static_cast<Index>(extent.cols) : 0;
+    in = {static_cast<In*>(in_rows.data) + existing * in_rows.outer_stride[0], cols};
+    out = {static_cast<Out*>(out_rows.data) + existing * out_rows.outer_stride[0], cols};
     return;
   }
   In* const from = row_begin<In>(extent, in_rows, row);

@@ -16,6 +16,7 @@ struct SoftmaxTask {
   Extent extent;
   Rows x, out, temperatures;
   Temperature<Math> temperature;  // where temperatures.data is null
+  bool plain;                     // see rows_are_plain
   std::int64_t first_block;
 };
 
@@ -33,7 +34,7 @@ struct SoftmaxRow {
 
   // Threads of a row beyond the last only keep the others company.
   __device__ __forceinline__ SoftmaxRow(const SoftmaxTask<Math>& task, std::int64_t row) : temperature(task.temperature) {
-    open_rows(task.extent, task.x, task.out, row, x, out);
+    open_rows(task.extent, task.x, task.out, task.plain, row, x, out);
     if (task.temperatures.data && row < task.extent.rows)
       temperature = temperature_from<Math>(*row_begin<const double>(task.extent, task.temperatures, row));
   }
@@ -83,12 +84,18 @@ __device__ __forceinline__ Packet shares_of_raw(const Packet& packet, TermOf ter
 
 // --- a row in the registers of 2**lanes_log2 lanes --------------------------------------------------------------------------
 
+// Blocks of softmax_lanes on a multiprocessor, as many as leave it the registers it needs.
 template <class Format, int kPackets>
-__global__ void __launch_bounds__(kLaneThreads, kPackets == 2 ? 6 : 3)
+inline constexpr int kLaneBlocks = sizeof(typename Format::Math) == 8 ? 4
+                                   : kPackets == 8                    ? 6
+                                                                      : 8;
+
+template <class Format, int kPackets>
+__global__ void __launch_bounds__(kLaneThreads, (kLaneBlocks<Format, kPackets>))
     softmax_lanes(SoftmaxTask<typename Format::Math> task, int lanes_log2) {
   using Row = SoftmaxRow<Format>;
   using Math = typename Format::Math;
-  const int lanes = 1 << lanes_log2, first = thread() % lanes;
+  const int lanes = 1 << lanes_log2, first = thread() & (lanes - 1);
   const Row row(task, ((task.first_block + blockIdx.x) * kLaneThreads + thread()) >> lanes_log2);
   const LaneGroup group(lanes);
   const int packets = row.x.packets();
@@ -128,7 +135,8 @@ __global__ void __launch_bounds__(kLaneThreads, kPackets == 2 ? 6 : 3)
 // --- a row in the shared memory of a block or a cluster ---------------------------------------------------------------------
 //
 // Blocks that go from row to row, and fill a slot with the next row's packet as soon as a share is stored, took 2 to 16 % longer
-// on an H100: they fall into step, and then all of them compute at the same time.
+// on an H100: they fall into step, and then all of them compute at the same time. With a second buffer, filled a row ahead, they
+// took 7 to 8 % longer there, and 13 to 26 % on an H200.
 
 // The packets of a row, [begin, begin + count), that a block keeps. A thread comes back to the slots that it filled, so that no
 // barrier is needed.
@@ -184,13 +192,12 @@ class Slice {
 };
 
 template <class Format>
-__global__ void __launch_bounds__(kMostSliceThreads, 2) softmax_slices(SoftmaxTask<typename Format::Math> task, int ranks) {
+__global__ void __launch_bounds__(kMostSliceThreads, 2) softmax_slices(SoftmaxTask<typename Format::Math> task, int ranks_log2) {
   using Row = SoftmaxRow<Format>;
   using Math = typename Format::Math;
-  const std::int64_t block = task.first_block + blockIdx.x;
-  const int rank = static_cast<int>(block % ranks);
+  const int ranks = 1 << ranks_log2, rank = static_cast<int>(blockIdx.x) & (ranks - 1);
   const ClusterGroup<Math> group(shared_memory(), rank, ranks);
-  const Row row(task, block / ranks);
+  const Row row(task, (task.first_block + blockIdx.x) >> ranks_log2);
   const Slice<Format> slice(shared_memory() + kScratchPackets<BlockScratch<Math>>, row.x.packets(), rank, ranks);
 
   Math top = -kInfinity<Math>;
@@ -297,10 +304,10 @@ struct SoftmaxKernels {
   using Math = typename Format::Math;
   using Task = SoftmaxTask<Math>;
   static constexpr bool kNarrow = SoftmaxRow<Format>::kNarrow;
-  static constexpr int kPackets[3] = {2, kNarrow ? 4 : 8, kNarrow ? 8 : 16};  // that a lane holds
+  static constexpr int kPackets[2] = {sizeof(Math) == 8 ? 8 : 2, kNarrow ? 4 : 8};  // that a lane holds
+  static constexpr int kSliceThreads = kNarrow ? 1152 : 768;                        // of a multiprocessor
   using Lanes = void (*)(Task, int);
-  static constexpr Lanes kLanes[3] = {softmax_lanes<Format, kPackets[0]>, softmax_lanes<Format, kPackets[1]>,
-                                      softmax_lanes<Format, kPackets[2]>};
+  static constexpr Lanes kLanes[2] = {softmax_lanes<Format, kPackets[0]>, softmax_lanes<Format, kPackets[1]>};
   using Scratch = BlockScratch<Math>;
   using AcrossScratch = typename ColumnGroup<Math, kAcrossWarps>::Scratch;
 
@@ -311,7 +318,7 @@ struct SoftmaxKernels {
     const std::int64_t packets = most_packets(extent.cols, Format::kPacket, on_grid);
     Mapping mapping;
     if (map_to_lanes(packets, kPackets, mapping)) return mapping;
-    if (map_to_slices(extent.rows, packets, kScratchPackets<Scratch>, limits, mapping)) return mapping;
+    if (map_to_slices(extent.rows, packets, kScratchPackets<Scratch>, kSliceThreads, limits, mapping)) return mapping;
     return map_to_loop(extent, params.x);
   }
 
@@ -324,7 +331,7 @@ struct SoftmaxKernels {
       case MappingKind::kSlices:
         return launch(softmax_slices<Format>, task,
                       {rows * mapping.ranks, mapping.threads, mapping.ranks, (kScratchPackets<Scratch> + mapping.slots) * 16},
-                      stream, mapping.ranks);
+                      stream, log2_at_least(mapping.ranks));
       case MappingKind::kLoop:
         return launch(softmax_loop<Format>, task, {rows, mapping.threads, 1, kScratchPackets<Scratch> * 16}, stream);
       case MappingKind::kAcross:
@@ -335,7 +342,9 @@ struct SoftmaxKernels {
   }
 
   static const char* run(const SoftmaxParams& params, const DeviceLimits& limits, cudaStream_t stream) noexcept {
-    Task task{params.extent, params.x, params.out, params.temperatures, {}, 0};
+    using Bits = typename Format::Bits;
+    const bool plain = rows_are_plain<Format::kPacket, Bits, Bits>(params.extent, params.x, params.out);
+    Task task{params.extent, params.x, params.out, params.temperatures, {}, plain, 0};
     if (!params.temperatures.data) task.temperature = temperature_from<Math>(params.temperature);
     return launch_as(choose(params, limits), task, stream);
   }

@@ -287,12 +287,12 @@ constexpr DeviceLimits kDevices[] = {{108, 163 << 10, 164 << 10, false},
 void test_mappings() {
   Check lanes("lanes hold the row"), slices("slices hold the row within the device's limits"), registers("registers hold the row"),
       prune("pieces cover the row");
-  constexpr int kPackets[3] = {2, 4, 8}, kScratch = 44;
+  constexpr int kPackets[2] = {2, 8}, kScratch = 44, kThreads = 768;
   for (std::int64_t packets = 1; packets < 200000; packets += packets < 3000 ? 1 : 997) {
     Mapping mapping;
     if (map_to_lanes(packets, kPackets, mapping)) {
       const int held = kPackets[mapping.choice] << mapping.lanes_log2;
-      lanes.that(mapping.lanes_log2 <= 5 && held >= packets && held < 4 * packets + 4, "%lld packets",
+      lanes.that(mapping.lanes_log2 <= 5 && held >= packets && held < 2 * packets + 8, "%lld packets",
                  static_cast<long long>(packets));
     } else {
       lanes.that(packets > 256, "%lld packets", static_cast<long long>(packets));
@@ -302,13 +302,13 @@ void test_mappings() {
                      static_cast<long long>(packets));
     for (const DeviceLimits& limits : kDevices)
       for (const std::int64_t rows : {1, 16, 1000}) {
-        if (!map_to_slices(rows, packets, kScratch, limits, mapping)) {
+        if (!map_to_slices(rows, packets, kScratch, kThreads, limits, mapping)) {
           slices.that((packets + kScratch) * 16 > (limits.shared_bytes - 1000) * (limits.has_clusters ? 8 : 1), "refused %lld",
                       static_cast<long long>(packets));
           continue;
         }
         const bool fits = (kScratch + mapping.slots) * 16 <= limits.shared_bytes && mapping.slots * mapping.ranks >= packets;
-        const bool legal = mapping.threads % 32 == 0 && mapping.threads >= 128 && mapping.threads <= kMostSliceThreads &&
+        const bool legal = mapping.threads % 32 == 0 && mapping.threads >= 32 && mapping.threads <= kMostSliceThreads &&
                            (mapping.ranks & (mapping.ranks - 1)) == 0 && mapping.ranks <= (limits.has_clusters ? 8 : 1);
         slices.that(fits && legal, "%lld packets: %d ranks, %d threads", static_cast<long long>(packets), mapping.ranks,
                     mapping.threads);
@@ -325,7 +325,7 @@ void test_mappings() {
   // 151936 columns of float32 and of bfloat16 on an H200: the figures that the design rests on.
   for (const auto& [packets, ranks] : {std::pair{151936 / 4, 8}, std::pair{151936 / 8, 4}}) {
     Mapping mapping{};
-    slices.that(map_to_slices(4096, packets, kScratch, kDevices[2], mapping) && mapping.ranks == ranks &&
+    slices.that(map_to_slices(4096, packets, kScratch, kThreads, kDevices[2], mapping) && mapping.ranks == ranks &&
                     3 * ((kScratch + mapping.slots) * 16 + kReservedSharedBytes) <= kDevices[2].shared_bytes_of_a_multiprocessor,
                 "three blocks of a 151936-column row on a multiprocessor: %d ranks", mapping.ranks);
   }
