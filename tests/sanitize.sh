@@ -34,6 +34,6 @@ exec "$python" -m pytest -q --capture=sys -p no:cacheprovider -n logical --maxpr
   tests/test_compress.py tests/test_compress_nm.py tests/test_quantize.py tests/test_quantize_groups.py \
   tests/test_quantize_search.py tests/test_quantize_fake.py tests/test_quantize_error.py tests/test_quantize_calibrate.py \
   tests/test_pack.py tests/test_formats.py tests/test_formats_words.py tests/test_formats_gguf.py tests/test_formats_float.py \
-  tests/test_formats_onnx.py \
+  tests/test_formats_onnx.py tests/test_formats_torchao.py \
   tests/test_structured.py tests/test_information.py tests/test_nats.py tests/test_matmul.py tests/test_softmax.py \
   tests/test_errors.py tests/test_threads.py tests/test_memory.py

@@ -465,7 +465,7 @@ def test_refusals_of_parts() -> None:
     """What formats never ask for."""
     w, packed, scale = np.zeros((2, 64), np.float32), np.zeros(64, np.uint8), np.zeros(4, np.uint8)
     for change, error, pattern in (
-        ({"kind": "int4"}, ValueError, r"format must be one of \"nf4\""),
+        ({"kind": "int5"}, ValueError, r"format must be one of \"nf4\""),
         ({"size": 8}, ValueError, r"group_size must be a power of two in \[16, 4096\], got 8"),
         ({"kind": "nf4", "size": 16}, ValueError, r"group_size must be a power of two in \[32, 4096\], got 16"),
         ({"size": 48}, ValueError, r"group_size must be a power of two"),

@@ -189,13 +189,13 @@ TERSOR_INLINE U8 codes_at(I32 places, const std::uint8_t (&codes)[kTableCodes]) 
   return {{__builtin_shuffle(table.reg[0], index.reg[0])}};
 }
 
-// encode(x, scale) gives 16 codes.
+// encode(x, run) gives 16 codes.
 template <class Storage, class EncodeLanes>
-TERSOR_INLINE void encode_runs(const typename Storage::Bits* from, std::int64_t count, int run_bits, const float* scales,
-                               bool even_is_high, std::uint8_t* packed, const std::byte* next, EncodeLanes encode) noexcept {
+TERSOR_INLINE void encode_runs(const typename Storage::Bits* from, std::int64_t count, int run_bits, bool even_is_high,
+                               std::uint8_t* packed, const std::byte* next, EncodeLanes encode) noexcept {
   constexpr int kBytes = sizeof(typename Storage::Bits);
   const auto part = [=](std::int64_t i, auto lanes)
-                        TERSOR_LAMBDA { return encode(as_float32<Storage>(load(from + i, lanes)), splat(scales[i >> run_bits])); };
+                        TERSOR_LAMBDA { return encode(as_float32<Storage>(load(from + i, lanes)), i >> run_bits); };
   const auto joined = [=](U8x64 codes) TERSOR_LAMBDA {
     const U8x32 bytes = join_nibbles(codes);
     return even_is_high ? swap_nibbles(bytes) : bytes;
@@ -230,39 +230,111 @@ void encode(const std::byte* w, std::int64_t count, std::int64_t run, const floa
   const int run_bits = __builtin_ctzll(static_cast<unsigned long long>(run));
   const CodeTable& table = rule.table;
   const float vanishing = rule.narrows ? kVanishing<Storage> : 0;
-  const auto runs = [=](auto lanes) TERSOR_LAMBDA {
-    encode_runs<Storage>(from, count, run_bits, scales, table.even_is_high, packed, next, lanes);
-  };
+  const auto runs = [=](auto lanes)
+                        TERSOR_LAMBDA { encode_runs<Storage>(from, count, run_bits, table.even_is_high, packed, next, lanes); };
   if (table.is_e2m1 && rule.divides)
-    runs([=](F32 x, F32 scale) TERSOR_LAMBDA { return bit_cast<std::uint8_t>(demote(e2m1_codes(x / scale, vanishing))); });
+    runs([=](F32 x, std::int64_t of)
+             TERSOR_LAMBDA { return bit_cast<std::uint8_t>(demote(e2m1_codes(x / splat(scales[of]), vanishing))); });
   else if (table.is_e2m1)
-    runs([=](F32 x, F32 scale) TERSOR_LAMBDA { return bit_cast<std::uint8_t>(demote(e2m1_codes(x * scale, vanishing))); });
+    runs([=](F32 x, std::int64_t of)
+             TERSOR_LAMBDA { return bit_cast<std::uint8_t>(demote(e2m1_codes(x * splat(scales[of]), vanishing))); });
   else if (rule.divides)
-    runs([&](F32 x, F32 scale) TERSOR_LAMBDA { return codes_at(places_among(x / scale, table), table.codes); });
+    runs([&](F32 x, std::int64_t of) TERSOR_LAMBDA { return codes_at(places_among(x / splat(scales[of]), table), table.codes); });
   else
-    runs([&](F32 x, F32 scale) TERSOR_LAMBDA { return codes_at(places_among(x * scale, table), table.codes); });
+    runs([&](F32 x, std::int64_t of) TERSOR_LAMBDA { return codes_at(places_among(x * splat(scales[of]), table), table.codes); });
+}
+
+// --- steps of integers --------------------------------------------------------------------------------------------------
+
+template <class Storage>
+void measure_ranges(const std::byte* w, std::int64_t count, std::int64_t run, float* lows, float* highs) noexcept {
+  constexpr float kNone = -__builtin_huge_valf();
+  const auto* from = reinterpret_cast<const typename Storage::Bits*>(w);
+  for (std::int64_t begin = 0; begin < count; begin += run) {
+    const std::int64_t end = count - begin < run ? count : begin + run;
+    F32 above = splat(kNone), below = splat(kNone);  // the greatest number, and the greatest one negated
+    const auto include = [&](const typename Storage::Bits* items) TERSOR_LAMBDA {
+      const F32 x = as_float32<Storage>(load(items));
+      const I32 is_finite = less(absolute(x), splat(__builtin_huge_valf()));
+      above = max(above, select(is_finite, x, splat(kNone)));
+      below = max(below, select(is_finite, splat(0.0f) - x, splat(kNone)));
+    };
+    std::int64_t i = begin;
+    for (; i + kLanes <= end; i += kLanes) include(from + i);
+    if (i < end) {  // the first of them again in the place of those that are not there
+      alignas(64) typename Storage::Bits rest[kLanes];
+      for (int k = 0; k < kLanes; ++k) rest[k] = from[i + k < end ? i + k : i];
+      include(rest);
+    }
+    const float high = reduce_max(above), low = reduce_max(below);
+    *lows++ = low == kNone ? 0 : 0 - low;
+    *highs++ = high == kNone ? 0 : high;
+  }
+}
+
+template <class Storage, bool kHasLow>
+TERSOR_INLINE void encode_steps_of(const typename Storage::Bits* from, std::int64_t count, std::int64_t run, const float* lows,
+                                   const float* scales, std::uint8_t* packed, const std::byte* next) noexcept {
+  constexpr float kRounder = 0x1.8p23f;  // leaves the integer next to a number in the low bits of their sum
+  const auto number = [](F32 x) TERSOR_LAMBDA { return select_or_zero(equal(x, x), x); };
+  const int run_bits = __builtin_ctzll(static_cast<unsigned long long>(run));
+  encode_runs<Storage>(from, count, run_bits, false, packed, next, [=](F32 x, std::int64_t of) TERSOR_LAMBDA {
+    F32 steps = number(x);
+    if constexpr (kHasLow) steps = steps - splat(lows[of]);
+    steps = number(steps / splat(scales[of]));
+    steps = min(max(steps, splat(kHasLow ? 0.0f : -8.0f)), splat(kHasLow ? 15.0f : 7.0f));
+    const I32 codes = (bit_cast<std::int32_t>(steps + splat(kRounder)) & splat(15)) ^ splat(kHasLow ? 8 : 0);
+    return bit_cast<std::uint8_t>(demote(codes));
+  });
+}
+
+template <class Storage>
+void encode_steps(const std::byte* w, std::int64_t count, std::int64_t run, const float* lows, const float* scales,
+                  std::uint8_t* packed, const std::byte* next) noexcept {
+  const auto* from = reinterpret_cast<const typename Storage::Bits*>(w);
+  if (lows)
+    encode_steps_of<Storage, true>(from, count, run, lows, scales, packed, next);
+  else
+    encode_steps_of<Storage, false>(from, count, run, nullptr, scales, packed, next);
 }
 
 // --- numbers ------------------------------------------------------------------------------------------------------------
 
+// Those of one run; -0 is what changes no product.
+struct Shift {
+  float less = 0, plus = -0.0f;
+};
+TERSOR_INLINE Shift shift_at(const RunShifts& shifts, std::int64_t run) noexcept {
+  Shift shift;
+  if (shifts.less) shift.less = shifts.less[run];
+  if (shifts.plus) shift.plus = shifts.plus[run];
+  return shift;
+}
+
 // Numbers of 16 codes of a run: of 32 bits and more a product for each.
-template <class Out, bool kHasZero>
+template <class Out, bool kIsShifted>
 struct RunNumbers {
   const CodeTable& table;
-  F32 zero, scale;
-  bool is_finite;  // and then products are no NaN
-  TERSOR_INLINE RunNumbers(const CodeTable& of, float less, float by) noexcept
-      : table(of), zero(splat(less)), scale(splat(by)), is_finite(by - by == 0) {}
+  F32 less, scale, plus;
+  bool is_finite;  // and then they are no NaN
+  TERSOR_INLINE RunNumbers(const CodeTable& of, float by, Shift shift) noexcept
+      : table(of),
+        less(splat(shift.less)),
+        scale(splat(by)),
+        plus(splat(shift.plus)),
+        is_finite(by - by == 0 && shift.plus - shift.plus == 0) {}
   TERSOR_INLINE auto of(U8 codes) const noexcept {
     const I32 places = promote<std::int32_t>(bit_cast<std::int8_t>(codes));
     const F32 low = lookup8(table.low, bit_cast<std::uint32_t>(places)),
               high = lookup8(table.high, bit_cast<std::uint32_t>(places));
     F32 number = select(greater(places, splat(7)), high, low);
-    if constexpr (kHasZero) number = number - zero;
-    const F32 product = number * scale;
+    if constexpr (kIsShifted)
+      number = (number - less) * scale + plus;
+    else
+      number = number * scale;
     if constexpr (Out::kDType == DType::kFloat32)
-      if (is_finite) return Out::narrow_number(product);
-    return narrow_to<Out>(product);
+      if (is_finite) return Out::narrow_number(number);
+    return narrow_to<Out>(number);
   }
 };
 
@@ -285,12 +357,13 @@ struct ByteTables {
 };
 
 // Of 16 bits: the 16 products of the run are made first.
-template <class Out, bool kHasZero>
+template <class Out, bool kIsShifted>
   requires(sizeof(typename Out::Bits) == 2)
-struct RunNumbers<Out, kHasZero> {
+struct RunNumbers<Out, kIsShifted> {
   ByteTables numbers;
-  TERSOR_INLINE RunNumbers(const CodeTable& table, float less, float by) noexcept
-      : numbers(narrow_to<Out>((concat(load<8>(table.low), load<8>(table.high)) - splat(less)) * splat(by))) {}
+  TERSOR_INLINE RunNumbers(const CodeTable& table, float by, Shift shift) noexcept
+      : numbers(narrow_to<Out>((concat(load<8>(table.low), load<8>(table.high)) - splat(shift.less)) * splat(by) +
+                               splat(shift.plus))) {}
   TERSOR_INLINE U16 of(U8 codes) const noexcept { return numbers.at(codes, splat<std::uint8_t>(0)); }
 };
 
@@ -329,49 +402,47 @@ TERSOR_INLINE void store_64(Bits* to, const Lanes<Bits> (&numbers)[4], bool stre
 // How the runs of 64 entries follow each other.
 enum class Runs : std::uint8_t { kOf64, kOf32, kOf16, kPairsOf16 };
 
-template <Runs kRuns, class Out, bool kHasZero>
-TERSOR_INLINE void decode_64(U8x64 codes, const float* scales, const float* zero_points, const CodeTable& table,
-                             typename Out::Bits* to, bool streams) noexcept {
+template <Runs kRuns, class Out, bool kIsShifted>
+TERSOR_INLINE void decode_64(U8x64 codes, const float* scales, const RunShifts& shifts, std::int64_t first_run,
+                             const CodeTable& table, typename Out::Bits* to, bool streams) noexcept {
   const auto first = half_from<0>(codes), second = half_from<32>(codes);
   const U8 parts[4] = {half_from<0>(first), half_from<16>(first), half_from<0>(second), half_from<16>(second)};
   Lanes<typename Out::Bits> numbers[4];
   if constexpr (kRuns == Runs::kPairsOf16) {
     for (int k = 0; k < 4; k += 2) {
-      const PairNumbers<Out> pair(table, scales + k);
+      const PairNumbers<Out> pair(table, scales + first_run + k);
       numbers[k] = pair.of(parts[k], 0);
       numbers[k + 1] = pair.of(parts[k + 1], 1);
     }
   } else {
     constexpr int kCount = kRuns == Runs::kOf64 ? 1 : kRuns == Runs::kOf32 ? 2 : 4;
     for (int r = 0; r < kCount; ++r) {
-      const RunNumbers<Out, kHasZero> run(table, kHasZero ? zero_points[r] : 0, scales[r]);
+      const RunNumbers<Out, kIsShifted> run(table, scales[first_run + r], kIsShifted ? shift_at(shifts, first_run + r) : Shift{});
       for (int k = 4 / kCount * r; k < 4 / kCount * (r + 1); ++k) numbers[k] = run.of(parts[k]);
     }
   }
   store_64(to, numbers, streams);
 }
 
-template <Runs kRuns, class Out, bool kHasZero = false>
+template <Runs kRuns, class Out, bool kIsShifted = false>
 TERSOR_INLINE void decode_runs(const std::uint8_t* packed, std::int64_t count, int run_bits, const float* scales,
-                               const float* zero_points, const CodeTable& table, typename Out::Bits* to, bool streams) noexcept {
+                               const RunShifts& shifts, const CodeTable& table, typename Out::Bits* to, bool streams) noexcept {
   const auto split = [&](const std::uint8_t* from) TERSOR_LAMBDA {
     const U8x32 bytes = load<32>(from);
     return split_nibbles(table.even_is_high ? swap_nibbles(bytes) : bytes, splat<std::uint8_t, 64>(0));
   };
   std::int64_t i = 0;
-  for (; i + 64 <= count; i += 64) {
-    const std::int64_t run = i >> run_bits;
-    decode_64<kRuns, Out, kHasZero>(split(packed + i / 2), scales + run, kHasZero ? zero_points + run : nullptr, table, to + i,
-                                    streams);
-  }
+  for (; i + 64 <= count; i += 64)
+    decode_64<kRuns, Out, kIsShifted>(split(packed + i / 2), scales, shifts, i >> run_bits, table, to + i, streams);
   if (i == count) return;
   alignas(64) std::uint8_t bytes[32] = {}, codes[64];
   std::memcpy(bytes, packed + i / 2, static_cast<std::size_t>((count - i + 1) / 2));
   store(codes, split(bytes));
   for (; i < count; i += kLanes) {
     const Partial rest{static_cast<int>(count - i < kLanes ? count - i : kLanes)};
-    const float less = kHasZero ? zero_points[i >> run_bits] : 0;
-    store(to + i, RunNumbers<Out, kHasZero>(table, less, scales[i >> run_bits]).of(load(codes + i % 64)), rest);
+    const std::int64_t run = i >> run_bits;
+    const RunNumbers<Out, kIsShifted> numbers(table, scales[run], kIsShifted ? shift_at(shifts, run) : Shift{});
+    store(to + i, numbers.of(load(codes + i % 64)), rest);
   }
 }
 
@@ -385,25 +456,26 @@ TERSOR_INLINE bool are_finite(const float* numbers, std::int64_t count) noexcept
 }
 
 template <class Out>
-void decode(const std::uint8_t* packed, std::int64_t count, std::int64_t run, const float* scales, const float* zero_points,
+void decode(const std::uint8_t* packed, std::int64_t count, std::int64_t run, const float* scales, const RunShifts& shifts,
             const CodeTable& table, std::byte* out, Store mode) noexcept {
   auto* const to = reinterpret_cast<typename Out::Bits*>(out);
   const int run_bits = __builtin_ctzll(static_cast<unsigned long long>(run));
   // What does not begin with a cache line is not streamed. By way of a piece in L1 it can be, in 1.2 to 1.6 times the time.
   const bool streams = mode == Store::kStreaming && items_to_line(to) == 0;
-  if (zero_points && run >= 64) {
-    decode_runs<Runs::kOf64, Out, true>(packed, count, run_bits, scales, zero_points, table, to, streams);
-  } else if (zero_points) {
-    decode_runs<Runs::kOf32, Out, true>(packed, count, run_bits, scales, zero_points, table, to, streams);
+  const bool is_shifted = shifts.less || shifts.plus;
+  if (is_shifted && run >= 64) {
+    decode_runs<Runs::kOf64, Out, true>(packed, count, run_bits, scales, shifts, table, to, streams);
+  } else if (is_shifted) {
+    decode_runs<Runs::kOf32, Out, true>(packed, count, run_bits, scales, shifts, table, to, streams);
   } else if (run >= 64) {
-    decode_runs<Runs::kOf64, Out>(packed, count, run_bits, scales, nullptr, table, to, streams);
+    decode_runs<Runs::kOf64, Out>(packed, count, run_bits, scales, shifts, table, to, streams);
   } else if (run == 32) {
-    decode_runs<Runs::kOf32, Out>(packed, count, run_bits, scales, nullptr, table, to, streams);
+    decode_runs<Runs::kOf32, Out>(packed, count, run_bits, scales, shifts, table, to, streams);
   } else if (sizeof(typename Out::Bits) == 2 && are_finite(scales, count / 16)) {
     if constexpr (sizeof(typename Out::Bits) == 2)
-      decode_runs<Runs::kPairsOf16, Out>(packed, count, run_bits, scales, nullptr, table, to, streams);
+      decode_runs<Runs::kPairsOf16, Out>(packed, count, run_bits, scales, shifts, table, to, streams);
   } else {
-    decode_runs<Runs::kOf16, Out>(packed, count, run_bits, scales, nullptr, table, to, streams);
+    decode_runs<Runs::kOf16, Out>(packed, count, run_bits, scales, shifts, table, to, streams);
   }
 }
 
@@ -413,6 +485,8 @@ constinit const FormatsFloatKernels formats_float_kernels{.measure = TERSOR_BY_F
                                                           .make_scales = TERSOR_BY_FLOAT(make_scales),
                                                           .encode = TERSOR_BY_FLOAT(encode),
                                                           .load_scales = load_scales,
-                                                          .decode = TERSOR_BY_FLOAT(decode)};
+                                                          .decode = TERSOR_BY_FLOAT(decode),
+                                                          .measure_ranges = TERSOR_BY_FLOAT(measure_ranges),
+                                                          .encode_steps = TERSOR_BY_FLOAT(encode_steps)};
 
 }  // namespace tersor::cpu::TERSOR_LEVEL

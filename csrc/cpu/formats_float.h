@@ -40,6 +40,12 @@ struct FloatCodeRule {
   bool narrows;  // quotients are of w's dtype: negative ones that vanish in it have no sign. For powers of two alone
 };
 
+// What shifts the numbers of each run: `less` is subtracted before they are multiplied, `plus` is added to the rounded product.
+// Either may be null, and for runs of 16 both are.
+struct RunShifts {
+  const float *less = nullptr, *plus = nullptr;
+};
+
 // Runs of `run` entries, a power of two from 16 on, the last one shorter (where they are of 16, the numbers of codes from 8 on are
 // the others' negatives); arrays with an item a run have room for whole vectors. Numbers are float32; float64 is rounded to it
 // first.
@@ -54,14 +60,21 @@ struct FormatsFloatKernels {
                       std::uint8_t* packed, const std::byte* next) noexcept;
   // What codes are multiplied with.
   using LoadScales = void(const std::byte* stored, std::int64_t runs, ScaleFormat format, float global, float* scales) noexcept;
-  // zero_points: what is subtracted from the numbers of each run before they are multiplied; or null, as it is for runs of 16.
   using Decode = void(const std::uint8_t* packed, std::int64_t count, std::int64_t run, const float* scales,
-                      const float* zero_points, const CodeTable& table, std::byte* out, Store store) noexcept;
+                      const RunShifts& shifts, const CodeTable& table, std::byte* out, Store store) noexcept;
+  // The least and the greatest finite number of each run; 0 where there is none.
+  using MeasureRanges = void(const std::byte* w, std::int64_t count, std::int64_t run, float* lows, float* highs) noexcept;
+  // The integers next to w / scale, in [-8, 7]; with lows those next to (w - low) / scale, in [0, 15], less 8. Ties go to even
+  // ones; NaN is 0. next: as for Encode.
+  using EncodeSteps = void(const std::byte* w, std::int64_t count, std::int64_t run, const float* lows, const float* scales,
+                           std::uint8_t* packed, const std::byte* next) noexcept;
   ByFloat<Measure> measure;
   ByFloat<MakeScales> make_scales;
   ByFloat<Encode> encode;
   LoadScales& load_scales;
   ByFloat<Decode> decode;
+  ByFloat<MeasureRanges> measure_ranges;
+  ByFloat<EncodeSteps> encode_steps;
 };
 
 TERSOR_DECLARE_TABLE(FormatsFloatKernels, formats_float_kernels)

@@ -25,6 +25,7 @@ struct FloatFormat {
   cpu::CodeTable table;
   cpu::ScaleFormat scale;
   bool narrows;  // as cpu::FloatCodeRule
+  bool has_steps = false;
 };
 
 namespace {
@@ -55,7 +56,10 @@ constexpr Numbers kNf4 = {-1,
 constexpr Numbers kFp4 = {0,     0.0625f / 12,  8.0f / 12,  1,  4.0f / 12,  0.5f,  2.0f / 12,  0.25f,
                           -0.0f, -0.0625f / 12, -8.0f / 12, -1, -4.0f / 12, -0.5f, -2.0f / 12, -0.25f};
 
-constexpr cpu::CodeTable table_of(const Numbers& numbers, bool is_e2m1) {
+// Two's complement.
+constexpr Numbers kInt4 = {0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1};
+
+constexpr cpu::CodeTable table_of(const Numbers& numbers, bool is_e2m1, bool even_is_high) {
   cpu::CodeTable table{};
   std::uint8_t order[cpu::kTableCodes] = {};
   std::iota(order, order + cpu::kTableCodes, std::uint8_t{0});
@@ -71,19 +75,21 @@ constexpr cpu::CodeTable table_of(const Numbers& numbers, bool is_e2m1) {
   for (int i = 0; i < 4; ++i) table.quarters[i] = bound(4 * i + 1);
   for (int i = 0; i < 8; ++i) table.eighths[i] = bound(2 * i);
   table.is_e2m1 = is_e2m1;
-  table.even_is_high = !is_e2m1;
+  table.even_is_high = even_is_high;
   return table;
 }
 
-constexpr FloatFormat kFormats[] = {{table_of(kNf4, false), cpu::ScaleFormat::kFloat32, false},
-                                    {table_of(kFp4, false), cpu::ScaleFormat::kFloat32, false},
-                                    {table_of(kE2m1, true), cpu::ScaleFormat::kE8m0Up, true},
-                                    {table_of(kE2m1, true), cpu::ScaleFormat::kE8m0, false},
-                                    {table_of(kE2m1, true), cpu::ScaleFormat::kE4m3Divisor, false},
-                                    {table_of(kE2m1, true), cpu::ScaleFormat::kE4m3Multiplier, false}};
+constexpr FloatFormat kFormats[] = {{table_of(kNf4, false, true), cpu::ScaleFormat::kFloat32, false},
+                                    {table_of(kFp4, false, true), cpu::ScaleFormat::kFloat32, false},
+                                    {table_of(kE2m1, true, false), cpu::ScaleFormat::kE8m0Up, true},
+                                    {table_of(kE2m1, true, false), cpu::ScaleFormat::kE8m0, false},
+                                    {table_of(kE2m1, true, false), cpu::ScaleFormat::kE4m3Divisor, false},
+                                    {table_of(kE2m1, true, false), cpu::ScaleFormat::kE4m3Multiplier, false},
+                                    {table_of(kInt4, false, false), cpu::ScaleFormat::kFloat32, false, true}};
 constexpr Named<const FloatFormat*> kNames[] = {{"nf4", &kFormats[0]},   {"fp4", &kFormats[1]},
                                                 {"mxfp4", &kFormats[2]}, {"mxfp4-ocp", &kFormats[3]},
-                                                {"nvfp4", &kFormats[4]}, {"nvfp4-modelopt", &kFormats[5]}};
+                                                {"nvfp4", &kFormats[4]}, {"nvfp4-modelopt", &kFormats[5]},
+                                                {"int4", &kFormats[6]}};
 
 bool has_float32_scales(const FloatFormat& format) noexcept { return format.scale == cpu::ScaleFormat::kFloat32; }
 
@@ -98,7 +104,7 @@ void require_size(const View& view, std::int64_t size, const View& full) {
 }
 
 void require_parts(const char* op, const View& full, const FloatFormat& format, std::int64_t run, const View& packed,
-                   const View& scale) {
+                   const View& scale, const View* offset) {
   require_floating(full);
   const std::int64_t least_run = has_float32_scales(format) ? 32 : 16;
   if (run < least_run || run > kMostRun || !std::has_single_bit(static_cast<std::uint64_t>(run)))
@@ -112,6 +118,13 @@ void require_parts(const char* op, const View& full, const FloatFormat& format, 
   }
   require_size(packed, ceil_div(full.size(), 2), full);
   require_size(scale, ceil_div(full.size(), run), full);
+  if (offset) {
+    if (!format.has_steps) throw ValueError("offset must be None: these codes have none");
+    require_dtype(*offset, {DType::kFloat32});
+    require_same_device(full, *offset);
+    require_contiguous(*offset);
+    require_size(*offset, scale.size(), full);
+  }
   require_cpu(op, full);
 }
 
@@ -130,11 +143,13 @@ struct FloatEncoder {
   DType dtype;
   float global;
   const View &packed, &scale;
+  const View* offset;
 
   std::int64_t item_bytes() const noexcept { return item_size(dtype); }
   std::int64_t scale_bytes() const noexcept { return item_size(scale.dtype); }
 
   void encode(const Tile& tile, std::byte* scratch) const {
+    if (format.has_steps) return encode_steps(tile, scratch);
     const RowCut cut(layout, item_bytes());
     std::byte* const magnitudes = scratch + grid.scratch_bytes(1, cut.cols_each);
     auto* const scales = reinterpret_cast<float*>(magnitudes + padded(cut.groups_each) * item_bytes());
@@ -145,12 +160,35 @@ struct FloatEncoder {
     encode_runs(from, tile, stored, scales);
   }
 
+  // The range of a run in 15 steps; or without offsets, its greatest magnitude in 8.
+  void encode_steps(const Tile& tile, std::byte* scratch) const {
+    constexpr float kLeastRange = 1e-6f;
+    const RowCut cut(layout, item_bytes());
+    auto* const lows = reinterpret_cast<float*>(scratch + grid.scratch_bytes(1, cut.cols_each));
+    float* const scales = lows + padded(cut.groups_each);
+    const auto* const from = grid.read(0, 1, tile.col, tile.cols, scratch).row<std::byte>(0);
+    kernels.measure_ranges[dtype](from, tile.cols, layout.size, lows, scales);
+    for (std::int64_t i = 0; i < tile.scales; ++i) {
+      const float high = scales[i];
+      scales[i] = offset ? std::max(high - lows[i], kLeastRange) / 15 : std::max({high, -lows[i], kLeastRange}) / 8;
+    }
+    std::memcpy(scale.data + tile.first_scale * scale_bytes(), scales, static_cast<std::size_t>(tile.scales * scale_bytes()));
+    kernels.encode_steps[dtype](from, tile.cols, layout.size, offset ? lows : nullptr, scales, codes_of(tile), next_of(tile, from));
+    if (!offset) return;
+    for (std::int64_t i = 0; i < tile.scales; ++i) lows[i] += scales[i] * 8;
+    std::memcpy(offset->data + tile.first_scale * scale_bytes(), lows, static_cast<std::size_t>(tile.scales * scale_bytes()));
+  }
+
+  std::uint8_t* codes_of(const Tile& tile) const noexcept { return reinterpret_cast<std::uint8_t*>(packed.data) + tile.col / 2; }
+  const std::byte* next_of(const Tile& tile, const std::byte* from) const noexcept {
+    return grid.is_dense() ? from + tile.cols * item_bytes() : nullptr;
+  }
+
   void encode_runs(const std::byte* from, const Tile& tile, std::byte* stored, float* scales) const {
-    auto* const to = reinterpret_cast<std::uint8_t*>(packed.data) + tile.col / 2;
+    std::uint8_t* const to = codes_of(tile);
     const bool divides = format.scale == cpu::ScaleFormat::kE4m3Divisor || format.scale == cpu::ScaleFormat::kE4m3Multiplier;
     const std::int64_t whole = has_float32_scales(format) ? tile.cols / layout.size * layout.size : tile.cols;
-    const std::byte* const next = grid.is_dense() ? from + tile.cols * item_bytes() : nullptr;
-    kernels.encode[dtype](from, whole, layout.size, scales, {format.table, divides, format.narrows}, to, next);
+    kernels.encode[dtype](from, whole, layout.size, scales, {format.table, divides, format.narrows}, to, next_of(tile, from));
     if (whole == tile.cols) return;
     // bitsandbytes divides a last run that is shorter, and stores no 0 for it.
     std::byte* const last = stored + (tile.scales - 1) * scale_bytes();
@@ -171,26 +209,32 @@ float number_of(const FloatFormat& format, int code) noexcept {
   return code < 8 ? format.table.low[code] : format.table.high[code - 8];
 }
 
-void encode_float(const View& w, const FloatFormat& format, std::int64_t run, float global, const View& packed, const View& scale) {
-  require_parts("encode", w, format, run, packed, scale);
+void encode_float(const View& w, const FloatFormat& format, std::int64_t run, float global, const View& packed, const View& scale,
+                  const View* offset) {
+  require_parts("encode", w, format, run, packed, scale, offset);
   require_no_overlap(w, packed);
   require_no_overlap(w, scale);
   require_no_overlap(packed, scale);
+  if (offset)
+    for (const View* other : {&w, &packed, &scale}) require_no_overlap(*other, *offset);
   if (w.size() == 0) return;
-  const FloatEncoder encoder{cpu::formats_float_kernels(), format, runs_of(w, run), grid_of(w, 0), w.dtype, global, packed, scale};
+  const FloatEncoder encoder{
+      cpu::formats_float_kernels(), format, runs_of(w, run), grid_of(w, 0), w.dtype, global, packed, scale, offset};
   const std::int64_t item_bytes = item_size(w.dtype);
   const RowCut cut(encoder.layout, item_bytes);
   const std::int64_t scratch_bytes = encoder.grid.scratch_bytes(1, cut.cols_each) +
-                                     padded(cut.groups_each) * (item_bytes + static_cast<std::int64_t>(sizeof(float)));
+                                     padded(cut.groups_each) * (item_bytes + static_cast<std::int64_t>(sizeof(float))) +
+                                     (format.has_steps ? padded(cut.groups_each) * static_cast<std::int64_t>(sizeof(float)) : 0);
   for_each_stretch(encoder.layout, item_bytes, scratch_bytes,
                    [&](const Tile& tile, std::byte* scratch) { encoder.encode(tile, scratch); });
 }
 
-void decode_float(const View& packed, const View& scale, const FloatFormat& format, std::int64_t run, float global,
-                  const View& out) {
-  require_parts("decode", out, format, run, packed, scale);
+void decode_float(const View& packed, const View& scale, const FloatFormat& format, std::int64_t run, float global, const View& out,
+                  const View* offset) {
+  require_parts("decode", out, format, run, packed, scale, offset);
   require_no_overlap(packed, out);
   require_no_overlap(scale, out);
+  if (offset) require_no_overlap(*offset, out);
   if (out.size() == 0) return;
   const auto& kernels = cpu::formats_float_kernels();
   const GroupLayout layout = runs_of(out, run);
@@ -198,17 +242,21 @@ void decode_float(const View& packed, const View& scale, const FloatFormat& form
   const RowCut cut(layout, item_size(out.dtype));
   const Store store = grid.is_dense() ? store_for(packed, out) : Store::kCached;
   const std::int64_t rectangle_bytes = grid.scratch_bytes(1, cut.cols_each);
-  const std::int64_t scratch_bytes = rectangle_bytes + padded(cut.groups_each) * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t scratch_bytes = rectangle_bytes + 2 * padded(cut.groups_each) * static_cast<std::int64_t>(sizeof(float));
   for_each_stretch(layout, item_size(out.dtype), scratch_bytes, [&](const Tile& tile, std::byte* scratch) {
     const auto* const stored = scale.data + tile.first_scale * item_size(scale.dtype);
     auto* const scales = reinterpret_cast<float*>(scratch + rectangle_bytes);
+    float* const offsets = scales + padded(cut.groups_each);
+    const auto bytes = static_cast<std::size_t>(tile.scales) * sizeof(float);
     if (has_float32_scales(format))  // which may begin at any byte
-      std::memcpy(scales, stored, static_cast<std::size_t>(tile.scales) * sizeof(float));
+      std::memcpy(scales, stored, bytes);
     else
       kernels.load_scales(stored, tile.scales, format.scale, global, scales);
+    if (offset) std::memcpy(offsets, offset->data + tile.first_scale * static_cast<std::int64_t>(sizeof(float)), bytes);
+    const cpu::RunShifts shifts{.plus = offset ? offsets : nullptr};
     const Rectangle part{0, 1, tile.col, tile.cols};
     const auto* const from = reinterpret_cast<const std::uint8_t*>(packed.data) + tile.col / 2;
-    kernels.decode[out.dtype](from, tile.cols, run, scales, nullptr, format.table, grid.place(part, scratch).row<std::byte>(0),
+    kernels.decode[out.dtype](from, tile.cols, run, scales, shifts, format.table, grid.place(part, scratch).row<std::byte>(0),
                               store);
     grid.write(part, scratch);
   });

@@ -143,7 +143,7 @@ void Decoder::decode_packed_row(const std::uint8_t* packed, std::int64_t cols, c
   const auto* const zero_points = format_.symmetric ? nullptr : reinterpret_cast<const float*>(numbers.zero_points);
   const cpu::CodeTable& table = format_.is_signed ? kSignedNibbles : format_.symmetric ? kCentredNibbles : kUnsignedNibbles;
   const std::int64_t run = layout_.size >= cols ? kEndlessRun : layout_.size;
-  cpu::formats_float_kernels().decode[dtype_](packed, cols, run, scales, zero_points, table, to, store_);
+  cpu::formats_float_kernels().decode[dtype_](packed, cols, run, scales, {.less = zero_points}, table, to, store_);
 }
 
 void Decoder::decode(const CodeGrid& codes, const Tile& tile, const GroupNumbers& numbers, cpu::Rows to, std::byte* scratch) const {

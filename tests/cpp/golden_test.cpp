@@ -200,6 +200,7 @@ class Run {
       decode_float(packed.row(), scale.row(), format, run, 0.5f, out.view());
       keep(std::string("decode ") + name, dtype, out.hash());
     }
+    steps(dtype, rows, cols);
     for (const auto& [kind, bytes] : {std::pair{"q4_0", 144}, {"q5_1", 192}, {"q8_0", 272}, {"q4_k", 144}, {"q6_k", 210}}) {
       Matrix data(DType::kUInt8, rows, cols / 256 * bytes);
       encode_gguf(w.view(), kind, data.view());
@@ -208,6 +209,21 @@ class Run {
       keep(std::string("decode ") + kind, dtype, out.hash());
     }
     words(dtype, rows, cols);
+  }
+
+  // Of torchao's int4.
+  void steps(DType dtype, std::int64_t rows, std::int64_t cols) {
+    CounterSource source;
+    const FloatFormat& format = float_format_of("int4");
+    Matrix w = Matrix::numbers(dtype, rows, cols, source), out(dtype, rows, cols), packed(DType::kUInt8, 1, rows * cols / 2);
+    Matrix scale(DType::kFloat32, 1, rows * cols / 64), offset(DType::kFloat32, 1, rows * cols / 64);
+    const View offsets = offset.row();
+    for (const auto& [name, shifts] : {std::pair<const char*, const View*>{"int4", &offsets}, {"symmetric int4", nullptr}}) {
+      encode_float(w.view(), format, 64, 1, packed.row(), scale.row(), shifts);
+      keep(std::string("encode ") + name, dtype, packed.hash() ^ scale.hash() ^ (shifts ? offset.hash() : 0));
+      decode_float(packed.row(), scale.row(), format, 64, 1, out.view(), shifts);
+      keep(std::string("decode ") + name, dtype, out.hash());
+    }
   }
 
   // Codes of 4 bits along the columns and across the rows.

@@ -7,6 +7,7 @@
 ``awq``                    AutoAWQ's GEMM layout: 4 bits, transposed, along the rows
 ``matmulnbits``            onnxruntime's operator MatMulNBits: 2, 4 or 8 bits, in blocks of 16, 32, 64 and so on
 ``dequantizelinear``       ONNX's operator DequantizeLinear: INT4, UINT4 and those of 2 and 8 bits, in blocks or whole rows
+``torchao-int4``           torchao's Int4Tensor: signed codes, transposed scales, and numbers for zero points
 ``gguf-q4_0``, ...         ggml's blocks of 32: q4_0, q4_1, q5_0, q5_1, q8_0; its super-blocks: q4_k, q5_k, q6_k
 ``bitsandbytes-nf4``       bitsandbytes: 16 numbers of a table, a scale for each 64 entries. ``-nf4-nested`` has the scales
                            in 8 bits; ``-fp4`` and ``-fp4-nested`` another table
@@ -36,11 +37,12 @@ from tersor.formats.mxfp4 import MXFP4_PACK_QUANTIZED
 from tersor.formats.nvfp4 import MODELOPT_NVFP4, NVFP4_PACK_QUANTIZED
 from tersor.formats.onnx import DEQUANTIZELINEAR
 from tersor.formats.onnxruntime import MATMULNBITS
+from tersor.formats.torchao import TORCHAO_INT4
 
 __all__ = ["codes", "decode", "detect", "encode", "names", "transcode"]
 
 _INTEGER: tuple[Format, ...] = (PACK_QUANTIZED, PADDED_PACK_QUANTIZED, GPTQ, GPTQ_V2, AWQ, MATMULNBITS, DEQUANTIZELINEAR)
-_FLOAT: tuple[Format, ...] = (*BITSANDBYTES, NVFP4_PACK_QUANTIZED, MODELOPT_NVFP4, MXFP4_PACK_QUANTIZED)
+_FLOAT: tuple[Format, ...] = (*BITSANDBYTES, NVFP4_PACK_QUANTIZED, MODELOPT_NVFP4, MXFP4_PACK_QUANTIZED, TORCHAO_INT4)
 _FORMATS: dict[str, Format] = {each.name: each for each in (*_INTEGER, *GGUF, *_FLOAT)}
 
 
@@ -61,7 +63,7 @@ def names() -> tuple[str, ...]:
     >>> formats.names()[15:19]
     ('bitsandbytes-nf4', 'bitsandbytes-nf4-nested', 'bitsandbytes-fp4', 'bitsandbytes-fp4-nested')
     >>> formats.names()[19:]
-    ('nvfp4-pack-quantized', 'modelopt-nvfp4', 'mxfp4-pack-quantized')
+    ('nvfp4-pack-quantized', 'modelopt-nvfp4', 'mxfp4-pack-quantized', 'torchao-int4')
     """
     return tuple(_FORMATS)
 
@@ -87,9 +89,9 @@ def encode(
         4 by default.
     group_size : int, optional
         Columns with a scale of their own, 128 by default; -1 for whole rows. Formats of numbers have 16 (nvfp4) or 32
-        (mxfp4); bitsandbytes' a power of two from 32 to 4096 entries, 64 by default.
+        (mxfp4); torchao-int4 32, 64, 128 or 256; bitsandbytes' a power of two from 32 to 4096 entries, 64 by default.
     symmetric : bool, optional
-        Whether there are no zero points, which is the default.
+        Whether there are no zero points, which is the default but for torchao-int4.
     convention : str, optional
         Of ``quantize``: by default the format's own, "compressed-tensors", "gptq", "awq", "matmulnbits" or "onnx". "ocp" for
         mxfp4: scales by the OCP MX specification instead of compressed-tensors' rule.
@@ -123,6 +125,11 @@ def encode(
     a NaN 0. Numbers below 0 that become 0 keep their sign in float4_e2m1fn, and -0.0 does not. Scales of zeros alone are an
     absmax of 0, a float8 of 0.125 (compressed-tensors) or 1 (Model Optimizer), or 2**-127. Packages make NaN of a whole run
     that holds a NaN or an infinity; of finite numbers they make the same codes and scales, but for the mean of nested ones.
+
+    torchao-int4: in float32, ``scale = max(max(w) - min(w), 1e-6) / 15``, ``zero_point = min(w) + 8 * scale`` and
+    ``code = round_half_even((w - min(w)) / scale) - 8``; symmetric ``scale = max(max(|w|), 1e-6) / 8`` and
+    ``code = round_half_even(w / scale)`` in [-8, 7]. Of finite numbers alone; an infinity becomes the least or greatest
+    code, and NaN is taken for 0. Scales and zero points are rounded to w's dtype afterwards, float32 for float64.
 
     Examples
     --------
@@ -182,7 +189,8 @@ def decode(
     to ``dtype``. NaN is the canonical one.
 
     In formats of numbers, that of the code times the scale, in float32, rounded once; of a scale that is NaN come NaN. A
-    scale of all scales divides or multiplies these first, rounded to float32.
+    scale of all scales divides or multiplies these first, rounded to float32. In torchao-int4 the zero point is added to the
+    product, both rounded to float32, then the sum once to ``dtype``.
 
     Examples
     --------

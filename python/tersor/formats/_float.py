@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from tersor import _core
 from tersor._outputs import dtype_name, floating_dtype_name, framework_of
 from tersor.formats import _arrays as arrays
 from tersor.formats._format import CannotRepresent, Tensors, Wanted, Weight, take
+
+if TYPE_CHECKING:
+    from tersor.formats._integer import IntegerWeight
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class FloatWeight:
     shape: tuple[int, int]
     dtype: str  # of decoded numbers where nobody asks for another
     global_scale: float = 1.0
+    offset: Any = None  # float32, one a run, where one is added to its numbers
 
     @property
     def rows(self) -> int:
@@ -33,7 +37,7 @@ class FloatWeight:
         return self.shape[1]
 
     def decoded(self, dtype: Any, out: Any = None) -> Any:
-        """As numbers: a code's times its scale, rounded once."""
+        """As numbers: a code's times its scale, rounded once, and the offset, rounded again."""
         framework = framework_of(self.packed, "weight")
         if out is None:
             wanted = self.dtype if dtype is None else floating_dtype_name(dtype)
@@ -46,10 +50,10 @@ class FloatWeight:
                 raise ValueError(f"out has shape {tuple(out.shape)}; the weight has {self.shape}")
             filled = out
         packed, scale = arrays.contiguous(self.packed), arrays.contiguous(self.scale)
-        _core.decode_float(packed, scale, self.kind, self.group_size, self.global_scale, filled)
+        _core.decode_float(packed, scale, self.kind, self.group_size, self.global_scale, filled, self.offset)
         return filled if out is not None else framework.result(filled)
 
-    def as_integers(self) -> NoReturn:
+    def as_integers(self) -> IntegerWeight:
         raise CannotRepresent(f"codes of {self.kind} stand for numbers that are no multiples of a step")
 
 

@@ -62,7 +62,7 @@ class Nvfp4(FloatFormat):
         require_whole_runs(self.name, cols, _RUN)
         of_all = self._scale_of_all(w)
         packed, scale = encoded(w, self.kind, _RUN, (rows, cols // 2), (rows, cols // _RUN), of_all)
-        return Nvfp4Weight(self.kind, packed, scale, _RUN, (rows, cols), "bfloat16", of_all)
+        return Nvfp4Weight(self.kind, packed, scale, _RUN, (rows, cols), "bfloat16", global_scale=of_all)
 
     def _scale_of_all(self, w: Any) -> float:
         """So that the greatest magnitude becomes 448 * 6; 1 where that is no float32 number above 0."""
@@ -106,7 +106,7 @@ class Nvfp4(FloatFormat):
             raise ValueError(f"{self._codes} has {shape[1]} codes a row, which are no whole runs of {_RUN}")
         of_all = take_positive(tensors, self._global)
         input_scale = take_positive(tensors, self._input) if self._input in tensors else None
-        return Nvfp4Weight(self.kind, packed, scale, _RUN, shape, "bfloat16", of_all, input_scale)
+        return Nvfp4Weight(self.kind, packed, scale, _RUN, shape, "bfloat16", global_scale=of_all, input_scale=input_scale)
 
     def is_like(self, tensors: Tensors) -> bool:
         return {self._codes, "weight_scale", self._global} <= set(tensors)

@@ -146,6 +146,60 @@ def scales_of(stored: Array, name: str, of_all: np.float32) -> Array:
         return np.asarray(e4m3_values(stored) / of_all if name == "nvfp4" else e4m3_values(stored) * of_all)
 
 
+# --- steps of integers -----------------------------------------------------------------------------------------------
+
+
+def ranges(w: Array, group_size: int) -> tuple[Array, Array]:
+    """float32: the least and the greatest finite number of each run, 0 where there is none."""
+    x = as_float32(w).ravel()
+    whole = np.pad(x, (0, -x.size % group_size), constant_values=np.nan).reshape(-1, group_size)
+    finite = np.isfinite(whole)
+    low = np.where(finite, whole, np.float32(np.inf)).min(axis=1, initial=np.inf)
+    high = np.where(finite, whole, np.float32(-np.inf)).max(axis=1, initial=-np.inf)
+    has_any = finite.any(axis=1)
+    return np.where(has_any, low, 0).astype(np.float32), np.where(has_any, high, 0).astype(np.float32)
+
+
+def encode_steps(w: Array, group_size: int, symmetric: bool) -> tuple[Bytes, Array, Array | None]:
+    """Two codes a byte, the scale of each run, and the number that is added to it; None where it is symmetric.
+
+    As ``int4_row_quantize`` and ``int4_row_quantize_zp`` of mslk; NaN is taken for 0, and so is what fills the last byte.
+    """
+    low, high = ranges(w, group_size)
+    x = as_float32(w).ravel()
+    x = np.append(np.where(np.isnan(x), np.float32(0), x), np.zeros(x.size % 2, np.float32))
+    places = np.minimum(np.arange(x.size), max(w.size - 1, 0)) // group_size
+    with np.errstate(all="ignore"):
+        if symmetric:
+            scale = np.maximum(np.maximum(np.abs(low), np.abs(high)), np.float32(1e-6)) / np.float32(8)
+            steps = x / scale[places]
+            least, greatest, offset = -8, 7, None
+        else:
+            scale = np.maximum(high - low, np.float32(1e-6)) / np.float32(15)
+            steps = (x - low[places]) / scale[places]
+            least, greatest, offset = 0, 15, low + scale * np.float32(8)
+        steps = np.where(np.isnan(steps), np.float32(0), steps)
+        codes = np.clip(np.rint(steps), least, greatest).astype(int) - (0 if symmetric else 8)
+    nibbles = (codes & 15).astype(np.uint8)
+    return nibbles[1::2] << 4 | nibbles[::2], scale, offset
+
+
+def decode_steps(
+    packed: Bytes, scale: Array, offset: Array | None, group_size: int, shape: tuple[int, ...], dtype: DTypeLike
+) -> Array:
+    """``code * scale`` in float32, then ``+ offset``, then rounded to dtype; NaN is the canonical one."""
+    size = int(np.prod(shape))
+    codes = np.stack([packed & 15, packed >> 4], axis=-1).ravel()[:size].astype(np.float32)
+    codes = np.where(codes > 7, codes - np.float32(16), codes)
+    places = np.arange(size) // group_size
+    with np.errstate(all="ignore"):
+        numbers = codes * scale[places]
+        if offset is not None:
+            numbers = numbers + offset[places]
+        numbers = np.where(np.isnan(numbers), np.float32(np.nan), numbers)
+        return np.asarray(numbers.astype(dtype)).reshape(shape)
+
+
 # --- the operations --------------------------------------------------------------------------------------------------
 
 
