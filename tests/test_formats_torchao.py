@@ -261,6 +261,10 @@ def test_refusals_of_parts() -> None:
         given = {"kind": "int4", "offset": np.zeros(4, np.float32)} | change
         with pytest.raises(error, match=pattern):
             _core.encode_float(w, given["kind"], 32, 1.0, packed, scale, given["offset"])
-        if given["offset"] is not scale and given["offset"].base is None:
-            with pytest.raises(error, match=pattern):
-                _core.decode_float(packed, scale, given["kind"], 32, 1.0, w, given["offset"])
+    for offset, error, pattern in (
+        (np.zeros(3, np.float32), ValueError, r"offset has 3 items"),
+        (np.zeros(4), TypeError, r"offset has dtype float64"),
+        (w.ravel()[:4], ValueError, r"offset|overlap"),
+    ):
+        with pytest.raises(error, match=pattern):
+            _core.decode_float(packed, scale, "int4", 32, 1.0, w, offset)

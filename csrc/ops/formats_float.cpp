@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstring>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -111,21 +112,32 @@ void require_parts(const char* op, const View& full, const FloatFormat& format, 
     throw ValueError("group_size must be a power of two in [" + std::to_string(least_run) + ", " + std::to_string(kMostRun) +
                      "], got " + std::to_string(run));
   require_dtype(packed, {DType::kUInt8});
-  require_dtype(scale, {has_float32_scales(format) ? DType::kFloat32 : DType::kUInt8});
-  for (const View* part : {&packed, &scale}) {
-    require_same_device(full, *part);
-    require_contiguous(*part);
-  }
+  require_contiguous(packed);
+  for (const View* part : {&packed, &scale}) require_same_device(full, *part);
   require_size(packed, ceil_div(full.size(), 2), full);
   require_size(scale, ceil_div(full.size(), run), full);
   if (offset) {
     if (!format.has_steps) throw ValueError("offset must be None: these codes have none");
-    require_dtype(*offset, {DType::kFloat32});
     require_same_device(full, *offset);
-    require_contiguous(*offset);
     require_size(*offset, scale.size(), full);
   }
   require_cpu(op, full);
+}
+
+// Of numbers that are made: a scale a run, and perhaps an offset.
+void require_outputs(const FloatFormat& format, const View& scale, const View* offset) {
+  require_dtype(scale, {has_float32_scales(format) ? DType::kFloat32 : DType::kUInt8});
+  require_contiguous(scale);
+  if (!offset) return;
+  require_dtype(*offset, {DType::kFloat32});
+  require_contiguous(*offset);
+}
+
+// And of those that are read: those of steps lie as they like.
+void require_inputs(const FloatFormat& format, const View& scale, const View* offset) {
+  if (!format.has_steps) return require_outputs(format, scale, offset);
+  for (const View* numbers : {&scale, offset})
+    if (numbers) require_dtype(*numbers, {DType::kFloat32, DType::kFloat16, DType::kBFloat16});
 }
 
 GroupLayout runs_of(const View& full, std::int64_t run) noexcept {
@@ -201,6 +213,42 @@ struct FloatEncoder {
   }
 };
 
+// Numbers of runs, in float32.
+class RunScales {
+ public:
+  RunScales(const FloatFormat& format, const View& scale, float global, const RowCut& cut)
+      : format_(format), scale_(scale), global_(global), groups_each_(cut.groups_each) {
+    if (format.has_steps) stored_.emplace(DType::kFloat32, scale, nullptr, CodeFormat{4, true, true}, Access::kRead);
+  }
+
+  std::int64_t scratch_bytes() const noexcept {
+    return stored_ ? GroupNumbers::bytes(groups_each_, sizeof(float))
+                   : padded(groups_each_) * static_cast<std::int64_t>(sizeof(float));
+  }
+
+  const float* load(const Tile& tile, std::byte* scratch) const noexcept {
+    if (stored_) {
+      const GroupNumbers numbers(scratch, groups_each_, sizeof(float));
+      stored_->load(numbers, tile.first_scale, tile.scales);
+      return reinterpret_cast<const float*>(numbers.scales);
+    }
+    const std::byte* const stored = scale_.data + tile.first_scale * item_size(scale_.dtype);
+    auto* const scales = reinterpret_cast<float*>(scratch);
+    if (has_float32_scales(format_))  // which may begin at any byte
+      std::memcpy(scales, stored, static_cast<std::size_t>(tile.scales) * sizeof(float));
+    else
+      cpu::formats_float_kernels().load_scales(stored, tile.scales, format_.scale, global_, scales);
+    return scales;
+  }
+
+ private:
+  const FloatFormat& format_;
+  const View& scale_;
+  float global_;
+  std::int64_t groups_each_;
+  std::optional<StoredScales> stored_;  // however they lie
+};
+
 }  // namespace
 
 const FloatFormat& float_format_of(std::string_view name) { return *find_named(kNames, name, "format"); }
@@ -212,6 +260,7 @@ float number_of(const FloatFormat& format, int code) noexcept {
 void encode_float(const View& w, const FloatFormat& format, std::int64_t run, float global, const View& packed, const View& scale,
                   const View* offset) {
   require_parts("encode", w, format, run, packed, scale, offset);
+  require_outputs(format, scale, offset);
   require_no_overlap(w, packed);
   require_no_overlap(w, scale);
   require_no_overlap(packed, scale);
@@ -232,6 +281,7 @@ void encode_float(const View& w, const FloatFormat& format, std::int64_t run, fl
 void decode_float(const View& packed, const View& scale, const FloatFormat& format, std::int64_t run, float global, const View& out,
                   const View* offset) {
   require_parts("decode", out, format, run, packed, scale, offset);
+  require_inputs(format, scale, offset);
   require_no_overlap(packed, out);
   require_no_overlap(scale, out);
   if (offset) require_no_overlap(*offset, out);
@@ -242,22 +292,15 @@ void decode_float(const View& packed, const View& scale, const FloatFormat& form
   const RowCut cut(layout, item_size(out.dtype));
   const Store store = grid.is_dense() ? store_for(packed, out) : Store::kCached;
   const std::int64_t rectangle_bytes = grid.scratch_bytes(1, cut.cols_each);
-  const std::int64_t scratch_bytes = rectangle_bytes + 2 * padded(cut.groups_each) * static_cast<std::int64_t>(sizeof(float));
+  const RunScales scales(format, scale, global, cut), offsets(format, offset ? *offset : scale, 1, cut);
+  const std::int64_t scratch_bytes = rectangle_bytes + 2 * scales.scratch_bytes();
   for_each_stretch(layout, item_size(out.dtype), scratch_bytes, [&](const Tile& tile, std::byte* scratch) {
-    const auto* const stored = scale.data + tile.first_scale * item_size(scale.dtype);
-    auto* const scales = reinterpret_cast<float*>(scratch + rectangle_bytes);
-    float* const offsets = scales + padded(cut.groups_each);
-    const auto bytes = static_cast<std::size_t>(tile.scales) * sizeof(float);
-    if (has_float32_scales(format))  // which may begin at any byte
-      std::memcpy(scales, stored, bytes);
-    else
-      kernels.load_scales(stored, tile.scales, format.scale, global, scales);
-    if (offset) std::memcpy(offsets, offset->data + tile.first_scale * static_cast<std::int64_t>(sizeof(float)), bytes);
-    const cpu::RunShifts shifts{.plus = offset ? offsets : nullptr};
+    std::byte* const numbers = scratch + rectangle_bytes;
+    const cpu::RunShifts shifts{.plus = offset ? offsets.load(tile, numbers + scales.scratch_bytes()) : nullptr};
     const Rectangle part{0, 1, tile.col, tile.cols};
     const auto* const from = reinterpret_cast<const std::uint8_t*>(packed.data) + tile.col / 2;
-    kernels.decode[out.dtype](from, tile.cols, run, scales, shifts, format.table, grid.place(part, scratch).row<std::byte>(0),
-                              store);
+    kernels.decode[out.dtype](from, tile.cols, run, scales.load(tile, numbers), shifts, format.table,
+                              grid.place(part, scratch).row<std::byte>(0), store);
     grid.write(part, scratch);
   });
 }

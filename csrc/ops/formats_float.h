@@ -20,7 +20,8 @@ float number_of(const FloatFormat& format, int code) noexcept;  // that a code b
 void encode_float(const View& w, const FloatFormat& format, std::int64_t run, float global, const View& packed, const View& scale,
                   const View* offset = nullptr);
 
-// Numbers times scales: float32, rounded once; with offsets added, twice.
+// Numbers times scales: float32, rounded once; with offsets added, twice. For "int4" scales and offsets are float32, float16 or
+// bfloat16 and lie as they like.
 void decode_float(const View& packed, const View& scale, const FloatFormat& format, std::int64_t run, float global, const View& out,
                   const View* offset = nullptr);
 

@@ -21,12 +21,12 @@ class FloatWeight:
 
     kind: str  # as _core names it: the numbers, the nibble that comes first, what scales are stored as
     packed: Any  # uint8, of any shape
-    scale: Any  # one a run, of any shape: float32, or the bytes of float8
+    scale: Any  # one a run, of any shape: float32 (of int4 also float16 or bfloat16), or the bytes of float8
     group_size: int
     shape: tuple[int, int]
     dtype: str  # of decoded numbers where nobody asks for another
     global_scale: float = 1.0
-    offset: Any = None  # float32, one a run, where one is added to its numbers
+    offset: Any = None  # of int4: one a run, as the scales, where one is added to its numbers
 
     @property
     def rows(self) -> int:
@@ -49,7 +49,8 @@ class FloatWeight:
             if tuple(out.shape) != self.shape:
                 raise ValueError(f"out has shape {tuple(out.shape)}; the weight has {self.shape}")
             filled = out
-        packed, scale = arrays.contiguous(self.packed), arrays.contiguous(self.scale)
+        packed = arrays.contiguous(self.packed)
+        scale = self.scale if self.kind == "int4" else arrays.contiguous(self.scale)
         _core.decode_float(packed, scale, self.kind, self.group_size, self.global_scale, filled, self.offset)
         return filled if out is not None else framework.result(filled)
 

@@ -20,13 +20,12 @@ _SCALE_DTYPES = ("float32", "float16", "bfloat16")
 
 @dataclass(frozen=True)
 class OffsetWeight(FloatWeight):
-    """Signed codes of 4 bits, and what is added to each group's numbers."""
+    """Signed codes of 4 bits, and what is added to each group's numbers; scales are [rows, groups]."""
 
     def as_integers(self) -> IntegerWeight:
         if self.offset is not None:
             raise CannotRepresent("torchao-int4 adds numbers to its groups, which are no multiples of their scales")
-        rows, cols = self.shape
-        scale = arrays.cast(self.scale, self.dtype).reshape(rows, cols // self.group_size)
+        scale = arrays.contiguous(self.scale)
         return integer_weight(Quantized(self.packed, scale, None, 4, self.shape, 1, self.group_size, packed=True))
 
 
@@ -60,23 +59,21 @@ class TorchaoInt4(FloatFormat):
         return OffsetWeight(
             self.kind,
             framework.result(packed),
-            _rounded(framework.result(scale), dtype),
+            arrays.cast(framework.result(scale), dtype),
             size,
             (rows, cols),
             dtype,
-            offset=None if offset is None else _rounded(framework.result(offset), dtype),
+            offset=None if offset is None else arrays.cast(framework.result(offset), dtype),
         )
 
     def pack(self, weight: Weight) -> dict[str, Any]:
         codes = weight if isinstance(weight, OffsetWeight) else self._from_integers(weight.as_integers())
-        groups = codes.cols // codes.group_size
-        scale = arrays.cast(codes.scale, codes.dtype).reshape(codes.rows, groups)
-        offset = arrays.full(scale, (codes.rows, groups), 0, codes.dtype)
-        if codes.offset is not None:
-            offset = arrays.cast(codes.offset, codes.dtype).reshape(codes.rows, groups)
+        offset = codes.offset
+        if offset is None:
+            offset = arrays.full(codes.scale, tuple(codes.scale.shape), 0, codes.dtype)
         return {
             "_weight_qdata": arrays.viewed(arrays.contiguous(codes.packed), "int8"),
-            "_weight_scale": arrays.contiguous(scale.T),
+            "_weight_scale": arrays.contiguous(codes.scale.T),
             "_weight_zero_point": arrays.contiguous(offset.T),
         }
 
@@ -89,9 +86,7 @@ class TorchaoInt4(FloatFormat):
         if dtype not in _SCALE_DTYPES:
             raise CannotRepresent(f"{self.name} stores scales in {', '.join(_SCALE_DTYPES)}; pass scale_dtype to quantize")
         q = t.q if t.signed else arrays.cast(arrays.cast(t.q, "int16") - 8, "int8")
-        return OffsetWeight(
-            self.kind, pack_int4(q), arrays.cast(t.scale, "float32"), weight.group_size, (weight.rows, weight.cols), dtype
-        )
+        return OffsetWeight(self.kind, pack_int4(q), t.scale, weight.group_size, (weight.rows, weight.cols), dtype)
 
     def unpack(self, tensors: Tensors, bits: int | None, group_size: int | None) -> OffsetWeight:
         self.group_size_of(bits, group_size)
@@ -112,11 +107,11 @@ class TorchaoInt4(FloatFormat):
         return OffsetWeight(
             self.kind,
             arrays.viewed(arrays.contiguous(packed), "uint8"),
-            arrays.cast(arrays.contiguous(scale.T), "float32"),
+            scale.T,
             size,
             (rows, cols),
             dtype,
-            offset=None if arrays.are_equal(offset, 0) else arrays.cast(arrays.contiguous(offset.T), "float32"),
+            offset=None if arrays.are_equal(offset, 0) else offset.T,
         )
 
     def is_like(self, tensors: Tensors) -> bool:
@@ -130,11 +125,6 @@ class TorchaoInt4(FloatFormat):
         except CannotRepresent:
             symmetric = False
         return (Wanted(group_size=group_size if group_size in _SIZES else None, symmetric=symmetric),)
-
-
-def _rounded(numbers: Any, dtype: str) -> Any:
-    """float32 numbers that a dtype has."""
-    return arrays.cast(arrays.cast(numbers, dtype), "float32")
 
 
 TORCHAO_INT4 = TorchaoInt4()
