@@ -3,7 +3,7 @@ change it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 import golden
@@ -21,24 +21,36 @@ def case(request: pytest.FixtureRequest) -> golden.GoldenCase:
     return found
 
 
-def at(offset: int) -> Callable[[Any], Any]:
-    return lambda array: at_offset(array, offset)
+class KnownOutputs:
+    """Hashed the first time; what comes later is compared with that, which takes a fraction of the time."""
+
+    def __init__(self, case: golden.GoldenCase) -> None:
+        self._wanted = golden.read()[case.name]
+        self._known: list[bytes] | None = None
+
+    def are(self, outputs: Iterable[Any]) -> bool:
+        found = [np.ascontiguousarray(array).tobytes() for array in outputs]
+        if self._known is None and golden.sha256_of_bytes(found) == self._wanted:
+            self._known = found
+        return found == self._known
 
 
 def test_every_setting_and_offset(case: golden.GoldenCase, settings: Any) -> None:
-    wanted = golden.read()[case.name]
-    for setting in settings:
-        for offset in OFFSETS:
-            assert case.hash_of(at(offset)) == wanted, f"offset {offset}, {setting}"
+    known = KnownOutputs(case)
+    for offset in OFFSETS:
+        arranged = [at_offset(array, offset) for array in case.arrays]
+        for setting in settings:
+            result = case.operation.run(arranged, case.shape, case.dtype)
+            assert known.are(result), f"offset {offset}, {setting}"
 
 
 def test_every_setting_and_stride(case: golden.GoldenCase, settings: Any) -> None:
-    wanted = golden.read()[case.name]
+    known = KnownOutputs(case)
     for name, arrange in LAYOUTS.items():
         arranged = [arrange(array) for array in case.arrays]
         for setting in settings:
             result = case.operation.run(arranged, case.shape, case.dtype)
-            assert golden.sha256(result) == wanted, f"{name}, {setting}"
+            assert known.are(result), f"{name}, {setting}"
 
 
 # These are specified to a tolerance, not to the bit; test_softmax.py, test_nats.py and test_matmul.py hold them to that.
