@@ -92,12 +92,13 @@ def every_value(dtype: np.dtype[Any]) -> Array:
 def random_values(shape: Any, dtype: np.dtype[Any], seed: int = 0, special: Array | None = None) -> Array:
     """Normally distributed values, an eighth of them replaced with special ones."""
     generator = np.random.default_rng(seed)
-    values = generator.standard_normal(shape).astype(np.float64).astype(dtype)
+    values = generator.standard_normal(shape, np.float64 if dtype == np.float64 else np.float32)
+    values = np.asarray(values).astype(dtype, copy=False)
     extra = special_values(dtype) if special is None else special
     if extra.size == 0 or values.size == 0:
         return values
-    chosen = np.where(generator.random(values.shape) < 0.125, generator.integers(0, extra.size, values.shape), -1)
-    return np.where(chosen >= 0, extra[chosen], values)
+    chosen = generator.integers(0, 8 * extra.size, values.shape, np.uint16)
+    return np.where(chosen < extra.size, extra.take(chosen, mode="clip"), values)
 
 
 def is_nan(array: Array) -> Array:
