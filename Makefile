@@ -29,10 +29,11 @@ $(VENV)/package.stamp: $(VENV)/build.stamp $(SOURCES)
 	$(BIN)/python -m pip install --quiet --no-build-isolation $(BUILD_ARGUMENTS) .
 	touch $@
 
-# Two releases of compressed-tensors: the last one with the sparse formats, and, in a folder of its own, one with back ends.
+# Two releases of compressed-tensors: the last one with the sparse formats, and, in a folder of its own, one with back ends. torchao
+# is there too: transformers would load it.
 $(VENV)/test.stamp: $(VENV)/package.stamp tests/requirements.txt
 	$(BIN)/python -m $(INSTALL) -r tests/requirements.txt
-	$(BIN)/python -m $(INSTALL) --no-deps --upgrade --target $(VENV)/backends compressed-tensors==0.20.0
+	$(BIN)/python -m $(INSTALL) --no-deps --upgrade --target $(VENV)/backends compressed-tensors==0.20.0 torchao==0.18.0
 	touch $@
 
 $(VENV)/demo.stamp: $(VENV)/package.stamp demo/requirements.txt

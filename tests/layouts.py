@@ -101,6 +101,11 @@ def random_values(shape: Any, dtype: np.dtype[Any], seed: int = 0, special: Arra
     return np.where(chosen < extra.size, extra.take(chosen, mode="clip"), values)
 
 
+def normal_values(rows: int = 24, cols: int = 256, dtype: Any = np.float32) -> Array:
+    """A matrix of them."""
+    return np.random.default_rng(rows).standard_normal((rows, cols)).astype(dtype)
+
+
 def is_nan(array: Array) -> Array:
     with np.errstate(invalid="ignore"):  # ml_dtypes warns about signalling NaN
         return np.isnan(array)
@@ -234,6 +239,16 @@ def as_numpy(array: Any) -> Array:
             return array.detach().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
         return array.detach().numpy()
     return np.asarray(array)
+
+
+def to_torch(array: Array) -> Any:
+    """A tensor of a copy; skips the test where torch is not installed."""
+    import pytest  # what qemu runs has NumPy alone
+
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    if array.dtype.name.startswith(("float8", "bfloat")):
+        return torch.from_numpy(array.view(f"u{array.itemsize}").copy()).view(getattr(torch, array.dtype.name))
+    return torch.from_numpy(np.array(array))
 
 
 def assert_same_bits(actual: Any, expected: Array, context: object = "") -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from layouts import FLOATS, Array, as_numpy, assert_same_bits, is_nan, random_values, spec
+from layouts import FLOATS, Array, as_numpy, assert_same_bits, is_nan, random_values, spec, to_torch
+from layouts import normal_values as weight
 from tersor import _core, formats
 from tersor.reference import formats_float as written_out
 
@@ -178,17 +179,6 @@ def test_special_numbers() -> None:
 
 
 # --- as formats --------------------------------------------------------------------------------------------------------
-
-
-def weight(rows: int = 24, cols: int = 256, dtype: Any = np.float32) -> Array:
-    return np.random.default_rng(rows).standard_normal((rows, cols)).astype(dtype)
-
-
-def to_torch(tensor: Array) -> Any:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    if tensor.dtype.name.startswith(("float8", "bfloat")):
-        return torch.from_numpy(tensor.view(f"u{tensor.itemsize}").copy()).view(getattr(torch, tensor.dtype.name))
-    return torch.from_numpy(np.array(tensor))
 
 
 @pytest.mark.parametrize("name", PLAIN)

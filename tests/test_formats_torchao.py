@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
-from layouts import FLOATS, Array, as_numpy, assert_same_bits, random_values
+from layouts import FLOATS, Array, as_numpy, assert_same_bits, random_values, to_torch
+from layouts import normal_values as weight
 from tersor import _core, formats
 from tersor.reference import formats_float as written_out
 
 NAME = "torchao-int4"
+BACKENDS = Path(sys.prefix) / "backends"  # not beside transformers, which would load it
 KEYS = ("_weight_qdata", "_weight_scale", "_weight_zero_point")
 BOTH = pytest.mark.parametrize("symmetric", [False, True], ids=["asymmetric", "symmetric"])
-
-
-def weight(rows: int = 24, cols: int = 256, dtype: Any = np.float32) -> Array:
-    return np.random.default_rng(rows).standard_normal((rows, cols)).astype(dtype)
-
-
-def to_torch(tensor: Array) -> Any:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    if tensor.dtype == ml_dtypes.bfloat16:
-        return torch.from_numpy(tensor.view(np.uint16).copy()).view(torch.bfloat16)
-    return torch.from_numpy(np.array(tensor))
 
 
 def encoded(w: Array, size: int, symmetric: bool) -> tuple[Array, Array, Array | None]:
@@ -132,10 +125,10 @@ def test_tensors(symmetric: bool, dtype: np.dtype[Any]) -> None:
 
 
 @BOTH
-def test_tensors_are_those_of_torchao(symmetric: bool) -> None:
+def test_tensors_are_those_of_torchao(symmetric: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are the parts of its Int4Tensor, under the names of its safetensors files."""
-    torchao = pytest.importorskip("torchao", reason="torchao is not installed")
-    del torchao
+    monkeypatch.syspath_prepend(BACKENDS)
+    pytest.importorskip("torchao", reason="torchao is not installed in .venv/backends")
     import torch
     from torchao.prototype.safetensors.safetensors_support import flatten_tensor_state_dict
     from torchao.quantization.quantize_.workflows.int4.int4_tensor import Int4Tensor

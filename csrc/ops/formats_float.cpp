@@ -271,9 +271,9 @@ void encode_float(const View& w, const FloatFormat& format, std::int64_t run, fl
       cpu::formats_float_kernels(), format, runs_of(w, run), grid_of(w, 0), w.dtype, global, packed, scale, offset};
   const std::int64_t item_bytes = item_size(w.dtype);
   const RowCut cut(encoder.layout, item_bytes);
-  const std::int64_t scratch_bytes = encoder.grid.scratch_bytes(1, cut.cols_each) +
-                                     padded(cut.groups_each) * (item_bytes + static_cast<std::int64_t>(sizeof(float))) +
-                                     (format.has_steps ? padded(cut.groups_each) * static_cast<std::int64_t>(sizeof(float)) : 0);
+  // Magnitudes as they come, or lows; and scales.
+  const std::int64_t number_bytes = sizeof(float), bytes_a_run = std::max(item_bytes, number_bytes) + number_bytes;
+  const std::int64_t scratch_bytes = encoder.grid.scratch_bytes(1, cut.cols_each) + padded(cut.groups_each) * bytes_a_run;
   for_each_stretch(encoder.layout, item_bytes, scratch_bytes,
                    [&](const Tile& tile, std::byte* scratch) { encoder.encode(tile, scratch); });
 }
@@ -292,11 +292,13 @@ void decode_float(const View& packed, const View& scale, const FloatFormat& form
   const RowCut cut(layout, item_size(out.dtype));
   const Store store = grid.is_dense() ? store_for(packed, out) : Store::kCached;
   const std::int64_t rectangle_bytes = grid.scratch_bytes(1, cut.cols_each);
-  const RunScales scales(format, scale, global, cut), offsets(format, offset ? *offset : scale, 1, cut);
+  const RunScales scales(format, scale, global, cut);
+  std::optional<RunScales> offsets;
+  if (offset) offsets.emplace(format, *offset, 1.0f, cut);
   const std::int64_t scratch_bytes = rectangle_bytes + 2 * scales.scratch_bytes();
   for_each_stretch(layout, item_size(out.dtype), scratch_bytes, [&](const Tile& tile, std::byte* scratch) {
     std::byte* const numbers = scratch + rectangle_bytes;
-    const cpu::RunShifts shifts{.plus = offset ? offsets.load(tile, numbers + scales.scratch_bytes()) : nullptr};
+    const cpu::RunShifts shifts{.plus = offsets ? offsets->load(tile, numbers + scales.scratch_bytes()) : nullptr};
     const Rectangle part{0, 1, tile.col, tile.cols};
     const auto* const from = reinterpret_cast<const std::uint8_t*>(packed.data) + tile.col / 2;
     kernels.decode[out.dtype](from, tile.cols, run, scales.load(tile, numbers), shifts, format.table,

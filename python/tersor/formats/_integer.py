@@ -130,17 +130,16 @@ class IntegerFormat:
             which = f"{', '.join(but_last)} or {last}" if but_last else last
             raise CannotRepresent(f"{self.name} has codes of {which} bits, and these have {weight.codes.bits}")
 
-    def require_scale_dtype(self, weight: IntegerWeight) -> None:
-        """CannotRepresent where scales are of a dtype that the format does not store."""
-        if dtype_name(weight.codes.scale.dtype) not in self.scale_dtypes:
-            raise CannotRepresent(
-                f"{self.name} stores scales in {', '.join(self.scale_dtypes)}; pass scale_dtype to quantize"
-            )
-
     def require_blocks(self, weight: IntegerWeight) -> None:
         """CannotRepresent where groups are no runs of columns."""
         if weight.group_of_column is not None:
             raise CannotRepresent(f"{self.name} has blocks that are runs of columns, and these groups are not")
+
+
+def require_scale_dtype(name: str, dtypes: tuple[str, ...], weight: IntegerWeight) -> None:
+    """CannotRepresent where scales are of a dtype that the format does not store."""
+    if dtype_name(weight.codes.scale.dtype) not in dtypes:
+        raise CannotRepresent(f"{name} stores scales in {', '.join(dtypes)}; pass scale_dtype to quantize")
 
 
 def integer_weight(t: Quantized) -> IntegerWeight:

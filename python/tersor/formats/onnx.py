@@ -9,7 +9,7 @@ from tersor._outputs import dtype_name
 from tersor._quantized import Quantized
 from tersor.formats import _arrays as arrays
 from tersor.formats._format import Tensors, Weight, require_shape, take, take_scales
-from tersor.formats._integer import IntegerFormat, IntegerWeight, group_size_from
+from tersor.formats._integer import IntegerFormat, IntegerWeight, group_size_from, require_scale_dtype
 from tersor.pack import pack_bits, unpack_bits
 
 _BYTES = ("int8", "uint8")
@@ -45,7 +45,7 @@ class DequantizeLinear(IntegerFormat):
         t = weight.codes
         self.require_bits(weight)
         self.require_blocks(weight)
-        self.require_scale_dtype(weight)
+        require_scale_dtype(self.name, self.scale_dtypes, weight)
         signed = t.signed or t.symmetric
         # The zero point of unsigned codes about the middle is no zero, which is what ONNX has where there are none.
         q = t.q if signed == t.signed else t.q ^ 2 ** (t.bits - 1)

@@ -8,7 +8,7 @@ from tersor._arguments import word_count
 from tersor._quantized import Quantized
 from tersor.formats import _arrays as arrays
 from tersor.formats._format import CannotRepresent, Tensors, Weight, require_shape, take, take_scales
-from tersor.formats._integer import IntegerFormat, IntegerWeight
+from tersor.formats._integer import IntegerFormat, IntegerWeight, require_scale_dtype
 from tersor.pack import pack_bits, unpack_bits
 
 
@@ -38,7 +38,7 @@ class MatMulNBits(IntegerFormat):
                 f"matmulnbits has whole blocks of 16, 32, 64 and so on, and {weight.cols} columns in groups of {block} are "
                 "none; pad the columns with zeros"
             )
-        self.require_scale_dtype(weight)
+        require_scale_dtype(self.name, self.scale_dtypes, weight)
         blocks = weight.cols // block
         packed = pack_bits(t.q, t.bits, offset=t.signed)
         tensors = {"B": packed.reshape(weight.rows, blocks, block * t.bits // 8), "scales": t.scale}

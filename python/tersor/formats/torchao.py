@@ -11,8 +11,8 @@ from tersor._quantized import Quantized
 from tersor.formats import _arrays as arrays
 from tersor.formats._float import FloatFormat, FloatWeight, require_matrix, require_whole_runs
 from tersor.formats._format import CannotRepresent, Tensors, Wanted, Weight, require_shape, take, take_scales
-from tersor.formats._integer import IntegerWeight, group_size_from, integer_weight
-from tersor.pack import pack_int4
+from tersor.formats._integer import IntegerWeight, group_size_from, integer_weight, require_scale_dtype
+from tersor.pack import pack_bits
 
 _SIZES = (128, 32, 64, 256)
 _SCALE_DTYPES = ("float32", "float16", "bfloat16")
@@ -83,10 +83,9 @@ class TorchaoInt4(FloatFormat):
             raise CannotRepresent(f"{self.name} has codes of 4 bits about zero, and these are others")
         if weight.group_of_column is not None or weight.group_size not in _SIZES or weight.cols % weight.group_size:
             raise CannotRepresent(f"{self.name} has groups of 32, 64, 128 or 256 columns, all of them whole")
-        if dtype not in _SCALE_DTYPES:
-            raise CannotRepresent(f"{self.name} stores scales in {', '.join(_SCALE_DTYPES)}; pass scale_dtype to quantize")
-        q = t.q if t.signed else arrays.cast(arrays.cast(t.q, "int16") - 8, "int8")
-        return OffsetWeight(self.kind, pack_int4(q), t.scale, weight.group_size, (weight.rows, weight.cols), dtype)
+        require_scale_dtype(self.name, _SCALE_DTYPES, weight)
+        packed = pack_bits(t.q if t.signed else t.q ^ 8, 4)  # two's complement, less 8
+        return OffsetWeight(self.kind, packed, t.scale, weight.group_size, (weight.rows, weight.cols), dtype)
 
     def unpack(self, tensors: Tensors, bits: int | None, group_size: int | None) -> OffsetWeight:
         self.group_size_of(bits, group_size)
