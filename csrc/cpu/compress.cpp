@@ -71,6 +71,7 @@ std::int64_t compress_nonzeros(ConstRows w, Rows bits, Extent extent, std::byte*
   for (std::int64_t r = 0; r < extent.rows; ++r) {
     const Item* from = w.row<Item>(r);
     map_bits(bits.row<std::uint8_t>(r), extent.cols, [&](std::int64_t i, auto lanes) TERSOR_LAMBDA {
+      prefetch_ahead(from + i);
       const auto items = load(from + i, lanes);
       const std::uint32_t nonzero = nonzero_bits(items);
       next = compress_store(next, items, nonzero);
@@ -171,6 +172,7 @@ void expand(const std::byte* values, std::int64_t count, ConstRows bits, Rows ou
     const std::uint8_t* of_row = bits.row<std::uint8_t>(r);
     map_row(out.row<Item>(r), extent.cols, mode, [&](std::int64_t i, auto lanes) TERSOR_LAMBDA {
       const std::uint32_t of_lanes = load_bits(of_row, i, lanes) & ((1u << lanes.count) - 1);
+      prefetch_ahead(next);
       const auto items = end - next >= kLanes ? expand_load_ahead(next, of_lanes) : expand_load(next, of_lanes);
       next += __builtin_popcount(of_lanes);
       return items;

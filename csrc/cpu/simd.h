@@ -309,6 +309,7 @@ TERSOR_INLINE T reduce_max(Lanes<T, N> lanes) noexcept {
 //   expand_load(p, bits)        the items from p on, in order, in the lanes whose bit is set, 0 in the others; touches no memory
 //                               beyond those items                                        any but I8
 //   expand_load_ahead(p, bits)  the same where 16 items from p on may be read: faster     U16, U32, U64
+//   expand_load_high(p, bits)   the same of 16-bit items, each in the upper half of a 32-bit lane                  U32
 //   load(p, Partial)            lanes that are not there are 0; the memory behind them is not touched      any
 //   store(p, a, Partial)
 //   fill_absent(a, Partial, x)  lanes that are not there become x

@@ -68,6 +68,14 @@ TERSOR_INLINE I8 demote(I64 a) noexcept {
   return demote(low);
 }
 
+// Four masks of signs at once: demoting the lanes to bytes first takes three times as many instructions, and packed masks of float64
+// 1.1 to 1.2 times as long. Of 32-bit lanes the bytes are faster.
+TERSOR_INLINE std::uint32_t bits_of(I64 mask) noexcept {
+  std::uint32_t bits[4];
+  for (int r = 0; r < 4; ++r) bits[r] = static_cast<std::uint32_t>(_mm256_movemask_pd((__m256d)mask.reg[r]));
+  return (bits[0] | bits[1] << 4) | (bits[2] | bits[3] << 4) << 8;
+}
+
 TERSOR_INLINE U64 multiply_low_halves(U64 a, U64 b) noexcept {
   for (int r = 0; r < 4; ++r) a.reg[r] = (U64::Register)_mm256_mul_epu32((__m256i)a.reg[r], (__m256i)b.reg[r]);
   return a;
@@ -172,9 +180,16 @@ TERSOR_INLINE __m128i bytes_from(const BytesTable& table, std::uint32_t bits) no
   return _mm_load_si128(reinterpret_cast<const __m128i*>(table.byte[bits]));
 }
 
-// Items by a permutation of 32-bit words; words whose index is negative become 0.
+// A permutation of 32-bit words that stand in a register: Zen 3 takes two cycles for one that reads them from memory, and one where
+// a load comes before it (16 columns of matmul_bitmask take 1.8 ns instead of 2.3).
+TERSOR_INLINE __m256i permute(__m256i items, __m256i index) noexcept {
+  asm("" : "+x"(items));
+  return _mm256_permutevar8x32_epi32(items, index);
+}
+
+// Words whose index is negative become 0.
 TERSOR_INLINE __m256i permute_or_zero(__m256i items, __m256i index) noexcept {
-  const __m256 permuted = _mm256_castsi256_ps(_mm256_permutevar8x32_epi32(items, index));
+  const __m256 permuted = _mm256_castsi256_ps(permute(items, index));
   return _mm256_castps_si256(_mm256_blendv_ps(permuted, _mm256_setzero_ps(), _mm256_castsi256_ps(index)));
 }
 TERSOR_INLINE __m256i expand_8(__m256i items, std::uint32_t bits) noexcept {
@@ -194,6 +209,29 @@ TERSOR_INLINE U16 expand_load_ahead(const std::uint16_t* from, std::uint32_t bit
   const __m128i first = expand_8_halves(from, bits & 0xff);
   const __m128i second = expand_8_halves(from + __builtin_popcount(bits & 0xff), bits >> 8);
   return {{(U16::Register)_mm256_set_m128i(second, first)}};
+}
+// The bytes of 8 items, once in each half of a register, go to their 32-bit lanes by one shuffle: 16 columns of matmul_bitmask in
+// bfloat16 take 1.5 ns so, and 2.2 where items are expanded as they are and then widened.
+struct HighHalvesTable {
+  std::uint8_t byte[256][32];
+};
+constexpr HighHalvesTable make_high_halves_table() noexcept {
+  HighHalvesTable table{};
+  for (int bits = 0; bits < 256; ++bits)
+    for (int byte = 0; byte < 32; ++byte) {
+      const int item = kExpandTable.item[bits][byte / 4];
+      table.byte[bits][byte] = static_cast<std::uint8_t>(item < 0 || byte % 4 < 2 ? 0x80 : 2 * item + byte % 2);
+    }
+  return table;
+}
+alignas(64) inline constexpr HighHalvesTable kHighHalves = make_high_halves_table();
+TERSOR_INLINE __m256i expand_8_high(const std::uint16_t* from, std::uint32_t bits) noexcept {
+  const __m256i items = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+  return _mm256_shuffle_epi8(items, _mm256_load_si256(reinterpret_cast<const __m256i*>(kHighHalves.byte[bits])));
+}
+TERSOR_INLINE U32 expand_load_high(const std::uint16_t* from, std::uint32_t bits) noexcept {
+  const __m256i first = expand_8_high(from, bits & 0xff);
+  return {{(U32::Register)first, (U32::Register)expand_8_high(from + __builtin_popcount(bits & 0xff), bits >> 8)}};
 }
 TERSOR_INLINE U64 expand_load_ahead(const std::uint64_t* from, std::uint32_t bits) noexcept {
   const __m256i high_word = _mm256_setr_epi32(0, 1, 0, 1, 0, 1, 0, 1);
@@ -232,7 +270,7 @@ TERSOR_INLINE __m128i kept_lanes(std::uint32_t bits) noexcept {
 
 TERSOR_INLINE std::int32_t* compress_store(std::int32_t* to, I32 lanes, std::uint32_t bits) noexcept {
   for (const auto reg : lanes.reg) {
-    const __m256i kept = _mm256_permutevar8x32_epi32((__m256i)reg, _mm256_cvtepi8_epi32(kept_lanes(bits & 0xff)));
+    const __m256i kept = permute((__m256i)reg, _mm256_cvtepi8_epi32(kept_lanes(bits & 0xff)));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), kept);
     to += __builtin_popcount(bits & 0xff);
     bits >>= 8;
@@ -252,7 +290,7 @@ TERSOR_INLINE std::int64_t* compress_store(std::int64_t* to, I64 lanes, std::uin
   const __m256i high_word = _mm256_setr_epi32(0, 1, 0, 1, 0, 1, 0, 1);
   for (const auto reg : lanes.reg) {
     const __m256i lane = _mm256_shuffle_epi32(_mm256_cvtepi8_epi64(kept_lanes(bits & 0xf)), 0xa0);
-    const __m256i kept = _mm256_permutevar8x32_epi32((__m256i)reg, _mm256_add_epi32(_mm256_add_epi32(lane, lane), high_word));
+    const __m256i kept = permute((__m256i)reg, _mm256_add_epi32(_mm256_add_epi32(lane, lane), high_word));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), kept);
     to += __builtin_popcount(bits & 0xf);
     bits >>= 4;

@@ -146,6 +146,10 @@ TERSOR_INLINE Lanes<T> expand_load_ahead(const T* from, std::uint32_t bits) noex
   return lanes;
 }
 
+TERSOR_INLINE U32 expand_load_high(const std::uint16_t* from, std::uint32_t bits) noexcept {
+  return shift_left<16>(promote_u32(expand_load_ahead(from, bits)));
+}
+
 TERSOR_INLINE U16x32 promote_u16(U8x32 a) noexcept { return {{(U16x32::Register)_mm512_cvtepu8_epi16((__m256i)a.reg[0])}}; }
 TERSOR_INLINE U8x32 demote_u8(U16x32 a) noexcept { return {{(U8x32::Register)_mm512_cvtepi16_epi8((__m512i)a.reg[0])}}; }
 

@@ -51,6 +51,11 @@ TERSOR_INLINE Lanes<T> expand_load_ahead(const T* from, std::uint32_t bits) noex
 }
 
 template <class T>
+TERSOR_INLINE U32 expand_load_high(const T* from, std::uint32_t bits) noexcept {
+  return shift_left<16>(promote_u32(expand_load_ahead(from, bits)));
+}
+
+template <class T>
 TERSOR_INLINE Lanes<T> lookup8(const T (&table)[8], Lanes<UnsignedOf<T>> index) noexcept {
   alignas(64) UnsignedOf<T> indices[kLanes];
   alignas(64) T values[kLanes];

@@ -273,6 +273,11 @@ void test_expand_load(const GuardedPage& guarded) {
     T ahead[kLanes];
     to_array(expand_load_ahead(static_cast<const T*>(whole), bits), ahead);
     for (int k = 0; k < kLanes; ++k) check.same(ahead[k], got[k], bits);
+    if constexpr (std::is_same_v<T, std::uint16_t>) {
+      std::uint32_t high[kLanes];
+      to_array(expand_load_high(static_cast<const T*>(whole), bits), high);
+      for (int k = 0; k < kLanes; ++k) check.same(high[k], std::uint32_t{got[k]} << 16, bits);
+    }
   }
 }
 
