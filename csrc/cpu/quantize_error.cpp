@@ -81,8 +81,10 @@ void compare_groups(const std::byte* w, const std::uint8_t* q, std::int64_t cols
     ErrorSums sums;
     const std::int64_t end = begin + count;
     std::int64_t i = begin;
-    for (; i + kLanes <= end; i += kLanes)
+    for (; i + kLanes <= end; i += kLanes) {
+      prefetch_ahead(reinterpret_cast<const typename Storage::Bits*>(w) + i);
       sums.include<kExact>(original<Storage>(w, i, Full{}), decoded(q + i, Full{}, flip, of_scale, zero_place));
+    }
     if (i < end) {
       const Partial rest{static_cast<int>(end - i)};
       sums.include<kExact>(original<Storage>(w, i, rest), fill_absent(decoded(q + i, rest, flip, of_scale, zero_place), rest, 0.0));

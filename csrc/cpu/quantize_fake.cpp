@@ -96,8 +96,11 @@ void backward_groups(const std::byte* grad, const std::byte* w, std::int64_t col
     Sums sums{splat(0.0), splat(0.0)};
     const std::int64_t end = begin + count;
     std::int64_t i = begin;
-    for (; i + kLanes <= end; i += kLanes)
+    for (; i + kLanes <= end; i += kLanes) {
+      prefetch_ahead(of_grad + i);
+      prefetch_ahead(of_w + i);
       backward_lanes<Storage>(of_grad + i, of_w + i, Full{}, of_group, zero, rule, random + i, to + i, sums);
+    }
     if (i < end)
       backward_lanes<Storage>(of_grad + i, of_w + i, Partial{static_cast<int>(end - i)}, of_group, zero, rule, random + i, to + i,
                               sums);

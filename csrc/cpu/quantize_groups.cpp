@@ -45,7 +45,11 @@ TERSOR_INLINE Bounds<typename Storage::Math> bounds_of(const typename Storage::B
   };
   std::int64_t i = 0;
   for (; i + kRanges * kLanes <= count; i += kRanges * kLanes)
-    for (int k = 0; k < kRanges; ++k) ranges[k].include(number(i + k * kLanes, Full{}));
+    for (int k = 0; k < kRanges; ++k) {
+      // Of 32-bit items the processor itself fetches enough.
+      if constexpr (sizeof(*from) == 2) prefetch_ahead(from + i + k * kLanes);
+      ranges[k].include(number(i + k * kLanes, Full{}));
+    }
   for (; i + kLanes <= count; i += kLanes) ranges[0].include(number(i, Full{}));
   if (i < count) {
     const Partial rest{static_cast<int>(count - i)};

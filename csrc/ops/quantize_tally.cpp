@@ -14,7 +14,7 @@ namespace {
 // What becomes of a run in scratch stays in L1.
 constexpr std::int64_t kRunCols = 4096;
 // Columns side by side, and the rows of a group that their numbers are found over before they are joined.
-constexpr std::int64_t kStripeCols = 256, kStripeRows = 256, kTileRows = 16;
+constexpr std::int64_t kStripeCols = 1024, kStripeRows = 256, kTileRows = 32;
 
 struct Run {
   std::int64_t number, first, groups, piece;
