@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from bench.operation import Arrays, Call, Case, MakeCall
 from bench.probes import STANDARD, Probes, Traffic
 
-# Worker threads of OpenMP spin for up to 5 ms after a parallel loop, on the cores that the next one needs. The thread that waits
-# for them spins too, as those of the probes do: after 6 ms of sleep on a virtual machine, 50 MB were read in 3.7 ms instead of 2.2.
+# Worker threads of OpenMP spin for up to 5 ms after a parallel loop, on the cores that the next one needs. The thread that
+# waits for them spins too, as the probes' do: after 6 ms of sleep a virtual machine read 50 MB in 3.7 ms instead of 2.2.
 SETTLE_SECONDS = 6e-3
 # One sample in cache: many calls, so that neither the clock nor one wake-up decides.
 SAMPLE_SECONDS = 2e-3

@@ -49,14 +49,15 @@ hypothesis.settings.load_profile(os.environ.get("TERSOR_HYPOTHESIS_PROFILE", "te
 
 @dataclass(frozen=True)
 class Tolerance:
-    """An absolute bound on each entry: so many ULP of the result's dtype, and so many of the dtype of arithmetic."""
+    """An absolute bound on each entry: ULP of the result's dtype, ULP of the dtype of arithmetic, and a number."""
 
     own_ulp: float = 0.0
     arithmetic_ulp: float = 0.0
+    number: float = 0.0
 
     def bound(self, exact: Any, dtype: np.dtype[Any]) -> Any:
         arithmetic = np.dtype(np.float64 if dtype == np.float64 else np.float32)
-        return self.own_ulp * ulp(exact, dtype) + self.arithmetic_ulp * ulp(exact, arithmetic)
+        return self.own_ulp * ulp(exact, dtype) + self.arithmetic_ulp * ulp(exact, arithmetic) + self.number
 
 
 # Whatever is not in this table is compared bit for bit.
@@ -73,6 +74,15 @@ TOLERANCE = {
     # quotient. That is 0.52 ULP of float16 in all.
     ("softmax", "float16"): Tolerance(own_ulp=0.5, arithmetic_ulp=91 + 20),
     ("softmax", "bfloat16"): Tolerance(own_ulp=0.5, arithmetic_ulp=91 + 20),
+    # Rounded once from float64. A relative error of the sum is an absolute one of its logarithm: an argument that is reduced
+    # to 2**-29 of its last place, a polynomial and a table below 2**-31, and sums that lose 2**-29: within 2**-27.
+    ("logarithms", "float32"): Tolerance(own_ulp=0.5, number=2**-27),
+    # By way of float32.
+    ("logarithms", "float16"): Tolerance(own_ulp=0.5, arithmetic_ulp=0.5, number=2**-27),
+    ("logarithms", "bfloat16"): Tolerance(own_ulp=0.5, arithmetic_ulp=0.5, number=2**-27),
+    # Three roundings of the result's size, and of numbers about 1: the logarithm's 1 ULP, the parts that it is put
+    # together from, and the sum's last place.
+    ("logarithms", "float64"): Tolerance(own_ulp=2, number=2**-50),
 }
 # The stated bound on |sum of a row - 1|, float32 and float64. 2 ULP a term alone is at most 2 * 2**-23 = 2.4e-7 of
 # the sum.

@@ -90,6 +90,16 @@ def rows_of_logits(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[
     return (x,)
 
 
+def gradient_and_logs(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    """Logarithms of shares, some of them -inf, after a gradient."""
+    (logits,) = rows_of_logits(source, shape, dtype)
+    return (*small_floats(source, shape, dtype), -np.abs(logits))
+
+
+def logits_and_gradient_of_rows(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    return (*rows_of_logits(source, shape, dtype), *small_floats(source, (*shape[:-1], 1), dtype))
+
+
 def codes_and_scale(source: Source, shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, ...]:
     scale_shape = (*shape[:-1], 1) if shape else ()
     scale_dtype = np.dtype(np.float64 if dtype == np.float64 else np.float32)

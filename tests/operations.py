@@ -24,7 +24,6 @@ from inputs import (
     mask_alone,
     modest_numbers,
     nibble_codes,
-    rows_of_logits,
     rows_of_weights,
     rows_to_multiply,
     small_floats,
@@ -34,7 +33,9 @@ from inputs import (
     words_of,
 )
 from layouts import FLOATS, Array, canonical_nan, spec
+from lowest_level import at_lowest_level
 from operations_fake import FAKE_OPERATIONS
+from operations_softmax import SOFTMAX_OPERATIONS
 from tersor import _core
 
 # --- the table -------------------------------------------------------------------------------------------------------
@@ -85,30 +86,6 @@ def unpacked_nibbles(p: Array, shape: Shape, **_: Any) -> Array:
 # Even ones, and some apart: infinite, equal, subnormal in narrow dtypes, between two numbers of a dtype.
 EVEN_EDGES = np.linspace(-2, 2, 33)
 UNEVEN_EDGES = np.array([-np.inf, -1e5, -1, -1, -1e-40, 0, 1e-320, 1e-7, 0.1, 0.5, 0.5 + 2**-30, 1, 1.5, 3, 3, np.inf])
-
-
-def entropy_on_one_thread(x: Array, **_: Any) -> Array:
-    """Logarithms are specified to a tolerance (test_nats.py); what must be the same everywhere is what the lowest
-    level gives."""
-    level, count = tersor.cpu_level(), tersor.get_num_threads()
-    _core.set_cpu_level(_core.cpu_levels()[0])
-    tersor.set_num_threads(1)
-    result = tersor.entropy(np.array(x, order="C"), 6, axis=-1)
-    _core.set_cpu_level(level)
-    tersor.set_num_threads(count)
-    return np.asarray(result)
-
-
-def on_one_thread(call: Callable[[Array], Array], x: Array) -> Array:
-    """softmax and matmul_bitmask are specified to a tolerance (test_softmax.py, test_matmul.py); what must be the same
-    everywhere is what the lowest level gives."""
-    level, count = tersor.cpu_level(), tersor.get_num_threads()
-    _core.set_cpu_level(_core.cpu_levels()[0])
-    tersor.set_num_threads(1)
-    result = call(np.array(x, order="C"))
-    _core.set_cpu_level(level)
-    tersor.set_num_threads(count)
-    return result
 
 
 def multiply(x: Any, shape: Shape, dtype: np.dtype[Any], out: Any = None) -> Any:
@@ -444,22 +421,14 @@ OPERATIONS = [
         call=lambda w, gradient, out, **_: tersor.score_units(w, "taylor", axis=-1, gradient=gradient, out=out),
         expect=lambda w, gradient, **_: spec.score_units(w, "taylor", -1, 1, gradient),
     ),
-    Operation(
-        "softmax",
-        "softmax",
-        rows_of_logits,
-        in_place=True,
-        least_ndim=1,
-        call=lambda x, out, **_: tersor.softmax(x, 0.7, out=out),
-        expect=lambda x, **_: on_one_thread(lambda x: tersor.softmax(x, 0.7), x),
-    ),
+    *(Operation(**row) for row in SOFTMAX_OPERATIONS),
     Operation(
         "matmul_bitmask",
         "matmul",
         rows_to_multiply,
         least_ndim=1,
         call=lambda x, shape, dtype, out: multiply(x, shape, dtype, out),
-        expect=lambda x, **_: on_one_thread(lambda x: multiply(x, x.shape, x.dtype), x),
+        expect=lambda x, **_: at_lowest_level(lambda x: multiply(x, x.shape, x.dtype), x),
     ),
     Operation(
         "histogram",
@@ -484,7 +453,7 @@ OPERATIONS = [
         whole=True,
         least_ndim=1,
         call=lambda x, out, **_: tersor.entropy(x, 6, axis=-1, out=out),
-        expect=entropy_on_one_thread,
+        expect=lambda x, **_: np.asarray(at_lowest_level(lambda x: tersor.entropy(x, 6, axis=-1), x)),
     ),
 ]
 

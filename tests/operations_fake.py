@@ -9,7 +9,7 @@ import numpy as np
 import tersor
 from inputs import Shape, Source, rows_of_weights, small_floats
 from layouts import Array, canonical_nan, spec
-from tersor import _core
+from lowest_level import at_lowest_level
 
 Row = dict[str, Any]
 
@@ -41,15 +41,10 @@ def gradient_weight_and_scale(options: Row) -> Callable[..., tuple[Array, ...]]:
     return inputs
 
 
-def backward_on_one_thread(grad: Array, w: Array, scale: Array, options: Row) -> tuple[Array, ...]:
-    """Sums are specified to a tolerance (test_quantize_fake.py); what must be the same everywhere is what the lowest level
-    gives."""
-    level, count = tersor.cpu_level(), tersor.get_num_threads()
-    _core.set_cpu_level(_core.cpu_levels()[0])
-    tersor.set_num_threads(1)
-    result = tersor.fake_quantize_backward(*(np.array(array, order="C") for array in (grad, w, scale)), **options)
-    _core.set_cpu_level(level)
-    tersor.set_num_threads(count)
+def backward_at_lowest_level(grad: Array, w: Array, scale: Array, options: Row) -> tuple[Array, ...]:
+    result: tuple[Array, ...] = at_lowest_level(
+        lambda *arrays: tersor.fake_quantize_backward(*arrays, **options), grad, w, scale
+    )
     return result[:2]
 
 
@@ -79,7 +74,7 @@ FAKE_OPERATIONS: list[Row] = [
             "call": lambda grad, w, scale, out, options=options, **_: tersor.fake_quantize_backward(
                 grad, w, scale, **options, out=out
             )[:2],
-            "expect": lambda grad, w, scale, options=options, **_: backward_on_one_thread(grad, w, scale, options),
+            "expect": lambda grad, w, scale, options=options, **_: backward_at_lowest_level(grad, w, scale, options),
         }
         for name, options in BACKWARD
     ),

@@ -17,6 +17,7 @@ from refusals_fake import ARGUMENTS_OF_FAKE, OPTIONAL_OF_FAKE, REFUSALS_OF_FAKE
 from refusals_matmul import ARGUMENTS_OF_MATMUL, REFUSALS_OF_MATMUL
 from refusals_prune import ARGUMENTS_OF_PRUNE, REFUSALS_OF_PRUNE
 from refusals_quantize import ARGUMENTS_OF_QUANTIZE, REFUSALS_OF_QUANTIZE
+from refusals_softmax import ARGUMENTS_OF_SOFTMAX, REFUSALS_OF_SOFTMAX
 
 try:
     import torch
@@ -44,6 +45,7 @@ ARGUMENTS: list[tuple[str, str, Callable[[Any], Any]]] = [
     *ARGUMENTS_OF_MATMUL,
     *ARGUMENTS_OF_PRUNE,
     *ARGUMENTS_OF_QUANTIZE,
+    *ARGUMENTS_OF_SOFTMAX,
     ("prune_threshold", "w", lambda a: tersor.prune_threshold(a, 0.5)),
     ("prune_threshold", "out", lambda a: tersor.prune_threshold(floats(3, 16), 0.5, out=a)),
     ("mask_threshold", "w", lambda a: tersor.mask_threshold(a, 0.5)),
@@ -96,8 +98,6 @@ ARGUMENTS: list[tuple[str, str, Callable[[Any], Any]]] = [
     ("prune_information", "w", lambda a: tersor.prune_information(a, floats(3, 3), 0.5)),
     ("prune_information", "activations", lambda a: tersor.prune_information(floats(16, 3), a, 0.5)),
     ("prune_information", "out", lambda a: tersor.prune_information(floats(3, 16), floats(3, 3), 0.5, out=a)),
-    ("softmax", "x", lambda a: tersor.softmax(a)),
-    ("softmax", "out", lambda a: tersor.softmax(floats(3, 16), out=a)),
 ]
 
 NO_ARRAYS: list[tuple[str, str, Callable[[], Any]]] = [
@@ -449,6 +449,7 @@ MEMORY = [
         *REFUSALS_OF_MATMUL,
         *REFUSALS_OF_PRUNE,
         *REFUSALS_OF_QUANTIZE,
+        *REFUSALS_OF_SOFTMAX,
     ],
     ids=ids,
 )

@@ -38,6 +38,12 @@ STORED = {"compress_24", "decompress_24", "compress_nm", "decompress_nm"}
 STEP_FUNCTIONS = {
     "round_fixed",
     "fake_quantize_backward",
+    "softmax_backward",
+    "softmax_backward by rows",
+    "log_softmax_backward",
+    "log_softmax_backward by rows",
+    "logsumexp_backward",
+    "logsumexp_backward by rows",
     "quantize",
     "quantize columns",
     "quantize_int8",
@@ -65,6 +71,12 @@ DIFFERENTIABLE = {
     "softmax",
     "softmax columns",
     "softmax by rows",
+    "log_softmax",
+    "log_softmax columns",
+    "log_softmax by rows",
+    "logsumexp",
+    "logsumexp columns",
+    "logsumexp by rows",
     "fake_quantize by scales",
 }
 
@@ -117,9 +129,8 @@ def test_opcheck(name: str, requires_grad: bool) -> None:
     can be traced with symbolic shapes."""
     operator, arguments = calls(requires_grad=requires_grad)[name]
     names = ["test_schema", "test_autograd_registration", "test_faketensor"]
-    if not (
-        requires_grad and name.split()[0] in {"round_fixed", "quantize", "quantize_int8", *STORED, "fake_quantize_backward"}
-    ):
+    refused = {"round_fixed", "quantize", "quantize_int8", *STORED}
+    if not (requires_grad and (name.split()[0] in refused or "_backward" in name)):
         names.append("test_aot_dispatch_dynamic")  # compares gradients, which step functions and what is stored refuse
     torch.library.opcheck(operator, arguments, test_utils=names)
 
@@ -206,10 +217,12 @@ class TestGradients:
 
     @pytest.mark.parametrize("axis", [0, 1, -1])
     @pytest.mark.parametrize("temperature", [1.0, 0.3, 5.0])
-    def test_softmax(self, axis: int, temperature: float) -> None:
+    @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+    def test_softmax(self, name: str, axis: int, temperature: float) -> None:
         x = normal(4, 9, dtype=torch.float64, requires_grad=True)
-        assert torch.autograd.gradcheck(lambda x: ops.softmax(x, temperature, axis), (x,))
-        assert torch.autograd.gradgradcheck(lambda x: ops.softmax(x, temperature, axis), (x,))
+        operator = getattr(ops, name)
+        assert torch.autograd.gradcheck(lambda x: operator(x, temperature, axis), (x,))
+        assert torch.autograd.gradgradcheck(lambda x: operator(x, temperature, axis), (x,))
 
     def test_remove_units(self) -> None:
         w = normal(4, 9, dtype=torch.float64, requires_grad=True)
@@ -219,10 +232,17 @@ class TestGradients:
             assert torch.autograd.gradcheck(lambda w, few=few, a=axis, s=size: ops.remove_units(w, few, a, s), (w,))
 
     @pytest.mark.parametrize("shape, axis", [((4, 1), 1), ((1, 1), 1), ((1,), 1), ((1, 9), 0), ((9,), 0)], ids=str)
-    def test_softmax_in_logits_and_temperatures(self, shape: tuple[int, ...], axis: int) -> None:
+    @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+    def test_softmax_in_logits_and_temperatures(self, name: str, shape: tuple[int, ...], axis: int) -> None:
         x = normal(4, 9, dtype=torch.float64, requires_grad=True)
         temperature = (normal(*shape, dtype=torch.float64).abs() + 0.5).requires_grad_()
-        assert torch.autograd.gradcheck(lambda x, t: ops.softmax(x, t, axis), (x, temperature))
+        operator = getattr(ops, name)
+        assert torch.autograd.gradcheck(lambda x, t: operator(x, t, axis), (x, temperature))
+        assert torch.autograd.gradgradcheck(lambda x, t: operator(x, t, axis), (x, temperature))
+
+    def test_logsumexp_with_kept_dimensions(self) -> None:
+        x = normal(4, 9, dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradcheck(lambda x: ops.logsumexp(x, 0.7, 0, True), (x,))
 
     def test_matmul_bitmask(self) -> None:
         x = normal(4, 33, dtype=torch.float64, requires_grad=True)
@@ -251,7 +271,9 @@ class TestGradients:
         masked = x.masked_fill(bool_mask(3, 8), -torch.inf)
         masked = torch.where(torch.arange(8) == 0, x, masked)
         temperature = torch.full((3, 1), 0.5, requires_grad=True)
-        ops.softmax(masked, temperature).pow(2).sum().backward()
+        logs = ops.log_softmax(masked, temperature).masked_fill(masked.isneginf(), 0.0)
+        results = (ops.softmax(masked, temperature), logs, ops.logsumexp(masked, temperature))
+        sum(result.pow(2).sum() for result in results).backward()
         assert torch.isfinite(x.grad).all() and torch.isfinite(temperature.grad).all()
 
     def test_gradient_at_temperature_zero_is_zero(self) -> None:

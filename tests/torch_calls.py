@@ -141,6 +141,18 @@ def calls(dtype: Any = torch.float32, requires_grad: bool = False) -> dict[str, 
         "softmax": (ops.softmax.default, (w, 0.7)),
         "softmax columns": (ops.softmax.default, (w, 0.7, 0)),
         "softmax by rows": (ops.softmax.rows, (w, rows)),
+        "log_softmax": (ops.log_softmax.default, (w, 0.7)),
+        "log_softmax columns": (ops.log_softmax.default, (w, 0.7, 0)),
+        "log_softmax by rows": (ops.log_softmax.rows, (w, rows)),
+        "logsumexp": (ops.logsumexp.default, (w, 0.7)),
+        "logsumexp columns": (ops.logsumexp.default, (w, 0.7, 0, True)),
+        "logsumexp by rows": (ops.logsumexp.rows, (w, rows)),
+        "softmax_backward": (ops.softmax_backward.default, (w, scores, 0.7)),
+        "softmax_backward by rows": (ops.softmax_backward.rows, (w, scores, rows)),
+        "log_softmax_backward": (ops.log_softmax_backward.default, (w, -scores.abs(), 0.7, 0)),
+        "log_softmax_backward by rows": (ops.log_softmax_backward.rows, (w, -scores.abs(), rows)),
+        "logsumexp_backward": (ops.logsumexp_backward.default, (w[:, 0], scores, 0.7)),
+        "logsumexp_backward by rows": (ops.logsumexp_backward.rows, (w[:, :1], scores, rows)),
         "pack_mask": (ops.pack_mask.default, (bool_mask(5, 33),)),
         "unpack_mask": (ops.unpack_mask.default, (packed, 33)),
         "pack_bits": (ops.pack_bits.default, (int8_codes(5, 33, low=-8, high=7), 4)),
@@ -195,8 +207,11 @@ def plain_call(name: str, arguments: tuple[Any, ...]) -> Any:
     if name.split()[0] in ("mutual_information", "divergence", "distribution_entropy"):
         found = function(*arguments)
         return torch.tensor(found, dtype=torch.float64) if isinstance(found, float) else found
-    if name.startswith("softmax"):
-        return function(arguments[0], arguments[1], axis=arguments[2] if len(arguments) > 2 else -1)
+    if function in (tersor.softmax, tersor.log_softmax, tersor.logsumexp):
+        options = dict(zip(("axis", "keepdims"), arguments[2:], strict=False))
+        return function(arguments[0], arguments[1], **options)
+    if "softmax_backward" in name or "logsumexp_backward" in name:
+        return function(*arguments[:3], axis=arguments[3] if len(arguments) > 3 else -1)
     if name == "compress_bitmask":
         t = function(*arguments)
         return t.values, t.bits, t.row_offsets

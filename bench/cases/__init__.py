@@ -22,6 +22,7 @@ from bench.cases import (
     quantize_groups,
     select,
     softmax,
+    softmax_log,
     structured,
     torch_ops,
 )
@@ -45,6 +46,7 @@ OPERATIONS: list[Operation] = [
     *formats_gguf.OPERATIONS,
     *formats_torchao.OPERATIONS,
     *softmax.OPERATIONS,
+    *softmax_log.OPERATIONS,
     *structured.OPERATIONS,
     *information.OPERATIONS,
     *matmul.OPERATIONS,

@@ -4,15 +4,31 @@
 #include "bind/array.h"
 #include "bind/call.h"
 #include "bind/families.h"
+#include "ops/softmax_backward.h"
+#include "ops/softmax_log.h"
+#include "ops/softmax_rows.h"
 
 namespace tersor::bind {
 
 namespace {
 
+bool is_number(py::handle temperature) { return PyFloat_Check(temperature.ptr()) || PyLong_Check(temperature.ptr()); }
+
+// Calls body(view) with an array of temperatures, or a number as one of no dimensions.
+template <class Body>
+void with_temperature(py::handle temperature, Body body) {
+  if (is_number(temperature)) {
+    double value = number_argument(temperature, "temperature");
+    body(view_of_temperature(value));
+  } else {
+    body(ArrayArg(temperature, "temperature"));
+  }
+}
+
 void bound_softmax(py::handle x, py::handle temperature, py::handle axis, py::handle out) {
   const ArrayArg x_arg(x, "x"), out_arg(out, "out", Use::kOutput);
   const int row_axis = axis_argument(axis, x_arg);
-  if (PyFloat_Check(temperature.ptr()) || PyLong_Check(temperature.ptr())) {
+  if (is_number(temperature)) {
     const double value = number_argument(temperature, "temperature");
     run_op([&] { softmax(x_arg, value, row_axis, out_arg); }, x_arg, out_arg);
   } else {
@@ -21,10 +37,50 @@ void bound_softmax(py::handle x, py::handle temperature, py::handle axis, py::ha
   }
 }
 
+using OfRows = void(const View& x, const View& temperature, int axis, const View& out);
+template <OfRows& op>
+void bound_of_rows(py::handle x, py::handle temperature, py::handle axis, py::handle out) {
+  const ArrayArg x_arg(x, "x"), out_arg(out, "out", Use::kOutput);
+  const int row_axis = axis_argument(axis, x_arg);
+  with_temperature(temperature,
+                   [&](const View& of_rows) { run_op([&] { op(x_arg, of_rows, row_axis, out_arg); }, x_arg, out_arg); });
+}
+
+using Backward = void(const View& gradient, const View& other, const View& temperature, int axis, const View& out);
+template <Backward& op>
+void bound_backward(py::handle gradient, py::handle other, const char* name, py::handle temperature, py::handle axis,
+                    py::handle out) {
+  const ArrayArg gradient_arg(gradient, "grad"), other_arg(other, name), out_arg(out, "out", Use::kOutput);
+  const int row_axis = axis_argument(axis, other_arg);
+  with_temperature(temperature, [&](const View& of_rows) {
+    run_op([&] { op(gradient_arg, other_arg, of_rows, row_axis, out_arg); }, gradient_arg, other_arg, out_arg);
+  });
+}
+void bound_softmax_backward(py::handle grad, py::handle y, py::handle temperature, py::handle axis, py::handle out) {
+  bound_backward<softmax_backward>(grad, y, "y", temperature, axis, out);
+}
+void bound_log_softmax_backward(py::handle grad, py::handle y, py::handle temperature, py::handle axis, py::handle out) {
+  bound_backward<log_softmax_backward>(grad, y, "y", temperature, axis, out);
+}
+void bound_logsumexp_backward(py::handle grad, py::handle x, py::handle temperature, py::handle axis, py::handle out) {
+  bound_backward<logsumexp_backward>(grad, x, "x", temperature, axis, out);
+}
+
 }  // namespace
 
 void bind_softmax(py::module_& module) {
-  module.def("softmax", bound_softmax, py::arg("x"), py::arg("temperature"), py::arg("axis"), py::arg("out"));
+  const auto of_rows = [&](const char* name, auto function) {
+    module.def(name, function, py::arg("x"), py::arg("temperature"), py::arg("axis"), py::arg("out"));
+  };
+  of_rows("softmax", bound_softmax);
+  of_rows("log_softmax", bound_of_rows<log_softmax>);
+  of_rows("logsumexp", bound_of_rows<logsumexp>);
+  const auto backward = [&](const char* name, auto function, const char* other) {
+    module.def(name, function, py::arg("grad"), py::arg(other), py::arg("temperature"), py::arg("axis"), py::arg("out"));
+  };
+  backward("softmax_backward", bound_softmax_backward, "y");
+  backward("log_softmax_backward", bound_log_softmax_backward, "y");
+  backward("logsumexp_backward", bound_logsumexp_backward, "x");
 }
 
 }  // namespace tersor::bind

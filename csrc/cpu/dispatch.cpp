@@ -20,6 +20,8 @@
 #include "cpu/random.h"
 #include "cpu/select.h"
 #include "cpu/softmax.h"
+#include "cpu/softmax_backward.h"
+#include "cpu/softmax_log.h"
 #include "cpu/structured.h"
 #include "cpu/transpose.h"
 
@@ -70,6 +72,10 @@ const FormatsFloatKernels& formats_float_kernels() {
 }
 const SelectKernels& select_kernels() { return active<SelectKernels>(TERSOR_LEVEL_TABLES(select_kernels)); }
 const SoftmaxKernels& softmax_kernels() { return active<SoftmaxKernels>(TERSOR_LEVEL_TABLES(softmax_kernels)); }
+const SoftmaxLogKernels& softmax_log_kernels() { return active<SoftmaxLogKernels>(TERSOR_LEVEL_TABLES(softmax_log_kernels)); }
+const SoftmaxBackwardKernels& softmax_backward_kernels() {
+  return active<SoftmaxBackwardKernels>(TERSOR_LEVEL_TABLES(softmax_backward_kernels));
+}
 const StructuredKernels& structured_kernels() { return active<StructuredKernels>(TERSOR_LEVEL_TABLES(structured_kernels)); }
 const TransposeKernels& transpose_kernels() { return active<TransposeKernels>(TERSOR_LEVEL_TABLES(transpose_kernels)); }
 const InformationKernels& information_kernels() { return active<InformationKernels>(TERSOR_LEVEL_TABLES(information_kernels)); }

@@ -68,8 +68,8 @@ TERSOR_INLINE I8 demote(I64 a) noexcept {
   return demote(low);
 }
 
-// Four masks of signs at once: demoting the lanes to bytes first takes three times as many instructions, and packed masks of float64
-// 1.1 to 1.2 times as long. Of 32-bit lanes the bytes are faster.
+// Four masks of signs at once: demoting the lanes to bytes first takes three times as many instructions, and packed masks of
+// float64 1.1 to 1.2 times as long. Of 32-bit lanes the bytes are faster.
 TERSOR_INLINE std::uint32_t bits_of(I64 mask) noexcept {
   std::uint32_t bits[4];
   for (int r = 0; r < 4; ++r) bits[r] = static_cast<std::uint32_t>(_mm256_movemask_pd((__m256d)mask.reg[r]));

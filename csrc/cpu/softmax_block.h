@@ -194,8 +194,8 @@ TERSOR_INLINE Factor share_of(Factor between, SoftmaxBlock row) noexcept {
 }
 
 // The row's scale is that of its highest block.
-template <class Math>
-TERSOR_INLINE SoftmaxBlock join(const SoftmaxBlock* blocks, std::int64_t count, Rate<Math> rate) noexcept {
+template <class Blocks, class Math>
+TERSOR_INLINE SoftmaxBlock join(Blocks blocks, std::int64_t count, Rate<Math> rate) noexcept {
   SoftmaxBlock row = blocks[0];
   for (std::int64_t b = 1; b < count; ++b)
     if (Distance<Math>(blocks[b], row, rate).exponent() > 0) row = blocks[b];

@@ -9,7 +9,7 @@
 
 namespace tersor {
 
-inline constexpr int kMaxOperands = 3;
+inline constexpr int kMaxOperands = 4;
 
 // What an operand holds for a row of the op's columns.
 enum class Columns : std::uint8_t {

@@ -99,7 +99,7 @@ void quantize_rows(const LoopPlan& plan, const View& w, const View& q) {
       std::clamp<std::int64_t>(kRowsBytes / std::max<std::int64_t>(1, plan.cols * item_size(w.dtype)), 1, RowScales::kMost);
   const bool fetches = plan.operands[0].has_dense_rows() && plan.cols * item_size(w.dtype) <= kMostFetched;
   for_each_block(plan, Split::kRows, [&](const Block& block) {
-    const auto [w_rows, q_rows, scale_rows] = block.operands;
+    const cpu::Rows w_rows = block.operands[0], q_rows = block.operands[1], scale_rows = block.operands[2];
     const std::int64_t cols = block.extent.cols;
     const bool end_to_end = cols > 0 && w_rows.stride_bytes == cols * item_size(w.dtype) && q_rows.stride_bytes == cols;
     RowScales scales;

@@ -55,7 +55,8 @@ from tersor.runtime import cpu_level, cpu_levels, get_num_threads, register_thre
 from tersor.select import kth_magnitude, kth_value, magnitude_threshold, quantile
 
 # Likewise.
-from tersor.softmax import softmax
+from tersor.softmax import log_softmax, logsumexp, softmax
+from tersor.softmax_backward import log_softmax_backward, logsumexp_backward, softmax_backward
 from tersor.structured import remove_units, score_units, score_units_by_loss, select_units
 
 __version__ = "0.1.0"
@@ -93,6 +94,10 @@ __all__ = [
     "invert_mask",
     "kth_magnitude",
     "kth_value",
+    "log_softmax",
+    "log_softmax_backward",
+    "logsumexp",
+    "logsumexp_backward",
     "magnitude_threshold",
     "mask_blocks",
     "mask_information",
@@ -132,6 +137,7 @@ __all__ = [
     "select_units",
     "set_num_threads",
     "softmax",
+    "softmax_backward",
     "sparsity",
     "unpack_bits",
     "unpack_int4",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -245,3 +246,19 @@ def float64_array(numbers: Any, like: Any, name: str) -> Any:
         return values.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be a number or an array of numbers, not {numbers!r}") from error
+
+
+def number_or_array(numbers: Any, like: Any, name: str) -> Any:
+    """A float or an int as it is, anything else as ``float64_array`` gives it."""
+    return numbers if isinstance(numbers, (float, int)) else float64_array(numbers, like, name)
+
+
+def filled_like(array: Any, name: str, out: Any, fill: Callable[[Any], None]) -> Any:
+    """``out``, or a new array like the one called ``name``, once ``fill`` has written it."""
+    if out is not None:
+        fill(out)
+        return out
+    framework = framework_of(array, name)
+    filled = framework.empty_like(array)
+    fill(filled)
+    return framework.result(filled)

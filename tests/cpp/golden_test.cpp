@@ -33,6 +33,9 @@
 #include "ops/remove_units.h"
 #include "ops/select.h"
 #include "ops/softmax.h"
+#include "ops/softmax_backward.h"
+#include "ops/softmax_log.h"
+#include "ops/softmax_rows.h"
 #include "ops/structured.h"
 #include "ops/unit_information.h"
 
@@ -248,6 +251,25 @@ class Run {
     keep("softmax", dtype, out.hash());
     softmax(x.view(), 0.01, 1, out.view());
     keep("softmax cold", dtype, out.hash());
+    logarithms_and_gradients(dtype, 0.7, "");
+    logarithms_and_gradients(dtype, 0.01, " cold");
+  }
+  void logarithms_and_gradients(DType dtype, double t, const std::string& name) {
+    CounterSource source;
+    Matrix x = Matrix::numbers(dtype, rows_, cols_, source), gradient = Matrix::numbers(dtype, rows_, cols_, source);
+    Matrix y(dtype, rows_, cols_), out(dtype, rows_, cols_), sums(dtype, rows_, 1);
+    const View temperature = view_of_temperature(t);
+    softmax(x.view(), t, 1, y.view());
+    softmax_backward(gradient.view(), y.view(), temperature, 1, out.view());
+    keep("softmax_backward" + name, dtype, out.hash());
+    log_softmax(x.view(), temperature, 1, y.view());
+    keep("log_softmax" + name, dtype, y.hash());
+    log_softmax_backward(gradient.view(), y.view(), temperature, 1, out.view());
+    keep("log_softmax_backward" + name, dtype, out.hash());
+    logsumexp(x.view(), temperature, 1, sums.view());
+    keep("logsumexp" + name, dtype, sums.hash());
+    logsumexp_backward(sums.view(), x.view(), temperature, 1, out.view());
+    keep("logsumexp_backward" + name, dtype, out.hash());
   }
 
   // Numbers alone, since an infinity would take over its unit.

@@ -56,7 +56,14 @@ from tersor.reference.quantize_error import quantization_error
 from tersor.reference.quantize_fake import fake_quantize, fake_quantize_backward
 from tersor.reference.quantize_groups import dequantize, quantize
 from tersor.reference.select import kth_magnitude, kth_value, magnitude_threshold, quantile
-from tersor.reference.softmax import softmax
+from tersor.reference.softmax import (
+    log_softmax,
+    log_softmax_backward,
+    logsumexp,
+    logsumexp_backward,
+    softmax,
+    softmax_backward,
+)
 from tersor.reference.structured import remove_units, score_units, select_units
 
 __all__ = [
@@ -94,6 +101,10 @@ __all__ = [
     "invert_mask",
     "kth_magnitude",
     "kth_value",
+    "log_softmax",
+    "log_softmax_backward",
+    "logsumexp",
+    "logsumexp_backward",
     "magnitude_threshold",
     "mask_blocks",
     "mask_magnitude",
@@ -122,6 +133,7 @@ __all__ = [
     "score_units",
     "select_units",
     "softmax",
+    "softmax_backward",
     "sparsity",
     "stored_columns",
     "unpack_bits",

@@ -2,14 +2,12 @@
 
 They take and return tensors like the functions of the same names in ``tersor``, without ``out=``. torch.compile sees
 them as single operators and does not break the graph; autograd works through ``prune_*``, ``apply_mask``,
-``remove_units``, ``softmax``, ``fake_quantize``, ``compress_bitmask``, ``decompress_bitmask`` and, in x,
-``matmul_bitmask``. A BitmaskTensor
-is its parts here, one by one, and so is a Quantized: without zero points ``quantize`` gives
-an empty tensor for them. ``quantize.scaled`` takes scales. ``fake_quantize.scaled`` takes scales too, to train them: it is
-differentiable in them, and in zero points that are floating (it rounds and clamps these); ``fake_quantize`` gives the scales
-and zero points that it makes beside its result. Those
-that give a number, such as ``count_nonzero``, give a tensor of no dimensions. Lists of tensors are for the functions of
-``tersor`` alone.
+``remove_units``, ``softmax``, ``log_softmax``, ``logsumexp``, ``fake_quantize``, ``compress_bitmask``,
+``decompress_bitmask`` and, in x, ``matmul_bitmask``. A BitmaskTensor is its parts here, one by one, and so is a Quantized:
+without zero points ``quantize`` gives an empty tensor for them. ``quantize.scaled`` takes scales. ``fake_quantize.scaled``
+takes scales too, to train them: it is differentiable in them, and in zero points that are floating (it rounds and clamps
+these); ``fake_quantize`` gives the scales and zero points that it makes beside its result. Those that give a number, such
+as ``count_nonzero``, give a tensor of no dimensions. Lists of tensors are for the functions of ``tersor`` alone.
 
 ``remove_channels`` makes whole modules smaller, and ``GroupImportance`` scores channels for Torch-Pruning.
 

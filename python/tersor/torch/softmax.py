@@ -1,91 +1,169 @@
-"""softmax as a torch operator, differentiable in x and in temperatures that are tensors."""
+"""softmax, log_softmax and logsumexp as torch operators, differentiable in x and in temperatures that are tensors.
+
+First derivatives of CPU tensors come from tersor's own kernels. Where the derivative is itself differentiated, and on
+other devices, the same formulas are written in torch's operations.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tersor import _core
-from tersor.torch._library import below_autograd, ops, plain, register
+from tersor.torch._library import below_autograd, no_gradient, ops, plain, register
+
+Temperature = float | Tensor
 
 
-def _softmax(x: Tensor, temperature: float = 1.0, axis: int = -1) -> Tensor:
+def _of_rows(temperature: Temperature) -> Any:
+    return plain(temperature.detach()).to(torch.float64) if isinstance(temperature, Tensor) else temperature
+
+
+def _softmax(x: Tensor, temperature: Temperature = 1.0, axis: int = -1) -> Tensor:
     x = plain(x)
     out = torch.empty_like(x)
-    _core.softmax(x, temperature, axis, out)
+    _core.softmax(x, _of_rows(temperature), axis, out)
     return out
 
 
-def _softmax_rows(x: Tensor, temperature: Tensor, axis: int = -1) -> Tensor:
+def _log_softmax(x: Tensor, temperature: Temperature = 1.0, axis: int = -1) -> Tensor:
     x = plain(x)
     out = torch.empty_like(x)
-    _core.softmax(x, plain(temperature.detach()).to(torch.float64), axis, out)
+    _core.log_softmax(x, _of_rows(temperature), axis, out)
     return out
 
 
-def _gradient_of_logits(y: Tensor, gradient: Tensor, axis: int) -> Tensor:
-    """The gradient of x / T, in float32 at least: ``y * (g - sum(g * y))``."""
-    weighted = gradient * y
-    return weighted - y * weighted.sum(axis, keepdim=True)
+def _empty_sums(x: Tensor, temperature: Temperature = 1.0, axis: int = -1, keepdim: bool = False) -> Tensor:
+    shape = list(x.shape)
+    place = axis % x.ndim if -x.ndim <= axis < x.ndim else axis
+    shape[place : place + 1] = [1] if keepdim else []
+    return x.new_empty(shape)
+
+
+def _logsumexp(x: Tensor, temperature: Temperature = 1.0, axis: int = -1, keepdim: bool = False) -> Tensor:
+    x = plain(x)
+    out = _empty_sums(x, temperature, axis, keepdim)
+    _core.logsumexp(x, _of_rows(temperature), axis, out)
+    return out
+
+
+def _backward(kernel: Callable[..., None]) -> Callable[..., Tensor]:
+    def backward(grad: Tensor, other: Tensor, temperature: Temperature = 1.0, axis: int = -1) -> Tensor:
+        other = plain(other)
+        out = torch.empty_like(other)
+        kernel(plain(grad), other, _of_rows(temperature), axis, out)
+        return out
+
+    return backward
+
+
+# --- gradients in torch's operations, in float32 at least --------------------------------------------------------------
 
 
 def _wide(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
-class _Softmax(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, temperature: float = 1.0, axis: int = -1) -> Any:
+def _over_temperature(gradient: Tensor, temperature: Temperature) -> Tensor:
+    """The gradient of x from that of x / T: 0 at the limits of T, where the result is constant but for ties."""
+    if not isinstance(temperature, Tensor):
+        return gradient / temperature if temperature else torch.zeros_like(gradient)
+    t = temperature.to(gradient.dtype)
+    return torch.where((t == 0) | t.isinf(), 0.0, gradient / t)
+
+
+def _softmax_formula(grad: Tensor, y: Tensor, temperature: Temperature, axis: int) -> Tensor:
+    weighted = _wide(grad) * _wide(y)
+    return _over_temperature(weighted - _wide(y) * weighted.sum(axis, keepdim=True), temperature)
+
+
+def _log_softmax_formula(grad: Tensor, y: Tensor, temperature: Temperature, axis: int) -> Tensor:
+    g = _wide(grad)
+    return _over_temperature(g - _wide(y).exp() * g.sum(axis, keepdim=True), temperature)
+
+
+def _logsumexp_formula(grad: Tensor, x: Tensor, temperature: Temperature, axis: int) -> Tensor:
+    g = _wide(grad if grad.ndim == x.ndim else grad.unsqueeze(axis))
+    return _over_temperature(g * ops.softmax(_wide(x), temperature, axis), temperature)
+
+
+def _gradient_of(name: str, formula: Callable[..., Tensor], arguments: tuple[Any, ...]) -> Tensor:
+    grad, other = arguments[:2]
+    if torch.is_grad_enabled() or grad.device.type == "cuda":
+        return formula(*arguments).to(other.dtype)
+    gradient: Tensor = getattr(ops, name)(*arguments)
+    return gradient
+
+
+def _gradients(ctx: Any, gradient: Tensor, x: Tensor, temperature: Temperature) -> tuple[Any, ...]:
+    """Those of x, the temperature, and what else forward was given."""
+    for_temperature = None
+    if isinstance(temperature, Tensor) and ctx.needs_input_grad[1]:
+        # d(x / T)/dT = -x / T**2. An entry of -inf has no share, and no part in this.
+        wide = _wide(x)
+        moved = torch.where(wide.isinf(), 0.0, wide * gradient).sum(ctx.axis, keepdim=True)
+        t = temperature.to(wide.dtype)
+        for_temperature = torch.where((t == 0) | t.isinf(), 0.0, -moved / t).sum_to_size(temperature.shape)
+        for_temperature = for_temperature.to(temperature.dtype)
+    return (gradient, for_temperature, *([None] * (len(ctx.needs_input_grad) - 2)))
+
+
+def _function(name: str, formula: Callable[..., Tensor], of_result: bool) -> Any:
+    """The autograd.Function of one of the operators, whose gradient is of its result or of its argument."""
+
+    def forward(ctx: Any, x: Tensor, temperature: Temperature = 1.0, axis: int = -1, *others: Any) -> Any:
         with below_autograd():
-            y = ops.softmax(x, temperature, axis)
-        ctx.save_for_backward(y)
-        ctx.temperature, ctx.axis = temperature, axis
+            y = getattr(ops, name)(x, temperature, axis, *others)
+        ctx.axis, ctx.temperature = axis, temperature
+        is_tensor = isinstance(temperature, Tensor)
+        needs_x = is_tensor or not of_result
+        ctx.save_for_backward(x if needs_x else None, temperature if is_tensor else None, y if of_result else None)
         return y
 
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        (y,) = ctx.saved_tensors
-        if ctx.temperature == 0:  # constant but where two entries are equal
-            return torch.zeros_like(gradient), None, None
-        logits = _gradient_of_logits(_wide(y), _wide(gradient), ctx.axis)
-        return (logits / ctx.temperature).to(y.dtype), None, None
-
-
-class _SoftmaxRows(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, temperature: Tensor, axis: int = -1) -> Any:
-        with below_autograd():
-            y = ops.softmax(x, temperature, axis)
-        ctx.save_for_backward(x, temperature, y)
-        ctx.axis = axis
-        return y
-
-    @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         x, temperature, y = ctx.saved_tensors
-        t = temperature.to(_wide(y).dtype)
-        logits = _gradient_of_logits(_wide(y), _wide(gradient), ctx.axis)
-        for_x = torch.where(t == 0, 0.0, logits / t)
-        for_temperature = None
-        if ctx.needs_input_grad[1]:
-            # d(x / T)/dT = -x / T**2. An entry of -inf has y = 0 and takes no part.
-            moved = torch.where(y == 0, 0.0, for_x * _wide(x)).sum(ctx.axis, keepdim=True)
-            for_temperature = torch.where(t == 0, 0.0, -moved / t).sum_to_size(temperature.shape).to(temperature.dtype)
-        return for_x.to(x.dtype), for_temperature, None
+        temperature = ctx.temperature if temperature is None else temperature
+        for_x = _gradient_of(f"{name}_backward", formula, (gradient, y if of_result else x, temperature, ctx.axis))
+        return _gradients(ctx, for_x, x, temperature)
+
+    methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    return type(f"Gradient_{name}", (torch.autograd.Function,), methods)
 
 
-# First, since torch would take a tensor of one element for a float, and drop its gradient.
-register(
-    "softmax.rows(Tensor x, Tensor temperature, int axis=-1) -> Tensor",
-    _softmax_rows,
-    fake=lambda x, temperature, axis=-1: torch.empty_like(x),
-    gradient=_SoftmaxRows,
-)
-register(
-    "softmax(Tensor x, float temperature=1.0, int axis=-1) -> Tensor",
-    _softmax,
-    fake=lambda x, temperature=1.0, axis=-1: torch.empty_like(x),
-    gradient=_Softmax,
-)
+def _register(name: str, arguments: str, kernel: Any, fake: Any, gradient: Any) -> None:
+    """Temperatures in tensors first: torch would take a tensor of one element for a float, and drop its gradient."""
+    for overload, temperature in ((".rows", "Tensor temperature"), ("", "float temperature=1.0")):
+        schema = f"{name}{overload}({arguments.format(temperature=temperature)}) -> Tensor"
+        register(schema, kernel, fake=fake, gradient=gradient)
+
+
+def _like_first(x: Tensor, *_: Any, **__: Any) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _like_second(grad: Tensor, other: Tensor, *_: Any, **__: Any) -> Tensor:
+    return torch.empty_like(other)
+
+
+for _name, _kernel, _fake, _formula, _of_result, _more in (
+    ("softmax", _softmax, _like_first, _softmax_formula, True, ""),
+    ("log_softmax", _log_softmax, _like_first, _log_softmax_formula, True, ""),
+    ("logsumexp", _logsumexp, _empty_sums, _logsumexp_formula, False, ", bool keepdim=False"),
+):
+    _register(
+        f"{_name}_backward",
+        f"Tensor grad, Tensor {'y' if _of_result else 'x'}, {{temperature}}, int axis=-1",
+        _backward(getattr(_core, f"{_name}_backward")),
+        _like_second,
+        no_gradient(f"{_name}_backward", f"differentiate torch.ops.tersor.{_name} twice, or detach() the arguments"),
+    )
+    _register(
+        _name,
+        f"Tensor x, {{temperature}}, int axis=-1{_more}",
+        _kernel,
+        _fake,
+        _function(_name, _formula, _of_result),
+    )
