@@ -36,4 +36,5 @@ exec "$python" -m pytest -q --capture=sys -p no:cacheprovider -n logical --maxpr
   tests/test_pack.py tests/test_formats.py tests/test_formats_words.py tests/test_formats_gguf.py tests/test_formats_float.py \
   tests/test_formats_onnx.py tests/test_formats_torchao.py \
   tests/test_structured.py tests/test_information.py tests/test_nats.py tests/test_matmul.py tests/test_softmax.py \
+  tests/test_softmax_log.py tests/test_softmax_backward.py \
   tests/test_errors.py tests/test_threads.py tests/test_memory.py
