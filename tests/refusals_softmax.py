@@ -1,4 +1,4 @@
-"""Refusals of log_softmax, logsumexp and the gradients; those of softmax stand in test_errors.py."""
+"""Refusals of softmax, log_softmax, logsumexp and the gradients."""
 
 from __future__ import annotations
 
@@ -40,19 +40,31 @@ def refusals_of_rows(name: str) -> list[Row]:
     function = getattr(tersor, name)
     return [
         Row(f"int8 for {name}", TypeError, "x", r"must be float32", lambda: function(codes(4))),
-        Row(f"float64 out for {name}", TypeError, "out", r"must be float32",
+        Row(f"float64 out for {name}", TypeError, "out", r"must be float32, as x is",
             lambda: function(floats(4, 4), out=floats(4, 4, dtype=F64))),
         Row(f"{name} of a number", np.exceptions.AxisError, "axis", r"out of bounds", lambda: function(floats())),
-        Row(f"{name} along a missing axis", np.exceptions.AxisError, "axis", r"out of bounds",
+        Row(f"{name} along too large an axis", np.exceptions.AxisError, "axis", r"out of bounds",
             lambda: function(floats(3, 16), axis=2)),
-        Row(f"{name} along half an axis", TypeError, "axis", r"integer", lambda: function(floats(4), axis=0.0)),
+        Row(f"{name} along too small an axis", np.exceptions.AxisError, "axis", r"out of bounds",
+            lambda: function(floats(3, 16), axis=-3)),
+        Row(f"{name} along half an axis", TypeError, "axis", r"must be an integer", lambda: function(floats(4), axis=0.0)),
         Row(f"{name} at a negative temperature", ValueError, "temperature", r">= 0", lambda: function(floats(4), -1.0)),
         Row(f"{name} at NaN", ValueError, "temperature", r">= 0", lambda: function(floats(4), float("nan"))),
-        Row(f"{name} at a negative temperature of a row", ValueError, "temperature", r">= 0",
-            lambda: function(floats(2, 4), np.array([[1.0], [-1.0]]))),
-        Row(f"{name} at a temperature of each entry", ValueError, "temperature", r"length 1 along axis",
-            lambda: function(floats(3, 16), floats(3, 16, dtype=F64))),
-        Row(f"{name} at a word", TypeError, "temperature", r"number", lambda: function(floats(4), "warm")),
+        *(
+            Row(f"{name} at {value} in a row", ValueError, "temperature", r">= 0",
+                lambda value=value: function(floats(2, 4), np.array([[1.0], [value]])))
+            for value in (-1.0, np.nan)
+        ),
+        Row(f"{name} at temperatures that do not broadcast", ValueError, "temperature", r"broadcast",
+            lambda: function(floats(3, 16), floats(4, 1, dtype=F64))),
+        *(
+            Row(f"{name} at temperatures of shape {shape}", ValueError, "temperature", r"length 1 along axis",
+                lambda shape=shape: function(floats(3, 16), floats(*shape, dtype=F64)))
+            for shape in ((3, 16), (16,))
+        ),
+        Row(f"{name} at a word", TypeError, "temperature", r"number|array", lambda: function(floats(4), "warm")),
+        Row(f"{name} at None", TypeError, "temperature", r"number|array", lambda: function(floats(4), None)),
+        Row(f"{name} at 1j", TypeError, "temperature", r"number|array|float", lambda: function(floats(4), 1j)),
     ]  # fmt: skip
 
 
@@ -73,6 +85,7 @@ def refusals_of_gradients(name: str, other: str) -> list[Row]:
 
 
 REFUSALS_OF_SOFTMAX = [
+    *refusals_of_rows("softmax"),
     *refusals_of_rows("log_softmax"),
     *refusals_of_rows("logsumexp"),
     *(row for name, other in BACKWARD.items() for row in refusals_of_gradients(name, other)),

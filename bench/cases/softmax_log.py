@@ -8,12 +8,12 @@ import numpy as np
 import tersor
 from tersor import reference
 
+from bench.cases.softmax import TEMPERATURE, operands
 from bench.goals import floor
 from bench.operands import empty, logits, output, with_last
 from bench.operation import Array, Arrays, Call, Operation, Shape, Tolerance
 from bench.peers import as_torch, compiled
 
-TEMPERATURE = 2.0
 ROWS = "2048x32000"
 SIZES: dict[str, Shape] = {ROWS: (2048, 32000), "65536x64": (65536, 64)}
 # Of sums over 32,000 columns in float32, as NumPy and torch add them up.
@@ -21,11 +21,6 @@ TOLERANCES = {"float32": Tolerance(relative=2e-5, absolute=2e-5), "bfloat16": To
 
 
 # --- logarithms --------------------------------------------------------------------------------------------------------
-
-
-def of_rows(shape: Shape, dtype: str) -> Arrays:
-    x = logits(shape, dtype)
-    return Arrays({"x": x}, {"out": output(shape, x.dtype)})
 
 
 def sums_of_rows(shape: Shape, dtype: str) -> Arrays:
@@ -96,12 +91,12 @@ def torch_backward(grad: Any, y: Any, out: Any) -> None:
 
 
 def peers(formula: Any, *names: str) -> dict[str, Any]:
-    def operands(a: Arrays) -> list[Any]:
+    def tensors(a: Arrays) -> list[Any]:
         return [as_torch(getattr(a, name)) for name in names]
 
     return {
-        "torch": lambda a: Call(formula, *operands(a)),
-        "torch compile": lambda a: Call(compiled(formula), *operands(a)),
+        "torch": lambda a: Call(formula, *tensors(a)),
+        "torch compile": lambda a: Call(compiled(formula), *tensors(a)),
     }
 
 
@@ -114,7 +109,7 @@ OPERATIONS = [
             name="log_softmax",
             variant="",
             dtype=dtype,
-            arrays=of_rows,
+            arrays=operands,
             expected=lambda a: (reference.log_softmax(a.x, TEMPERATURE),),
             tersor=lambda a: Call(tersor.log_softmax, a.x, TEMPERATURE, out=a.out),
             numpy=numpy_log_softmax,

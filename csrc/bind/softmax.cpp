@@ -46,41 +46,33 @@ void bound_of_rows(py::handle x, py::handle temperature, py::handle axis, py::ha
                    [&](const View& of_rows) { run_op([&] { op(x_arg, of_rows, row_axis, out_arg); }, x_arg, out_arg); });
 }
 
+// `other`: what the gradient is computed from beside that of the result.
 using Backward = void(const View& gradient, const View& other, const View& temperature, int axis, const View& out);
 template <Backward& op>
-void bound_backward(py::handle gradient, py::handle other, const char* name, py::handle temperature, py::handle axis,
-                    py::handle out) {
-  const ArrayArg gradient_arg(gradient, "grad"), other_arg(other, name), out_arg(out, "out", Use::kOutput);
-  const int row_axis = axis_argument(axis, other_arg);
-  with_temperature(temperature, [&](const View& of_rows) {
-    run_op([&] { op(gradient_arg, other_arg, of_rows, row_axis, out_arg); }, gradient_arg, other_arg, out_arg);
-  });
-}
-void bound_softmax_backward(py::handle grad, py::handle y, py::handle temperature, py::handle axis, py::handle out) {
-  bound_backward<softmax_backward>(grad, y, "y", temperature, axis, out);
-}
-void bound_log_softmax_backward(py::handle grad, py::handle y, py::handle temperature, py::handle axis, py::handle out) {
-  bound_backward<log_softmax_backward>(grad, y, "y", temperature, axis, out);
-}
-void bound_logsumexp_backward(py::handle grad, py::handle x, py::handle temperature, py::handle axis, py::handle out) {
-  bound_backward<logsumexp_backward>(grad, x, "x", temperature, axis, out);
+void define_backward(py::module_& module, const char* name, const char* other_name) {
+  const auto backward = [other_name](py::handle gradient, py::handle other, py::handle temperature, py::handle axis,
+                                     py::handle out) {
+    const ArrayArg gradient_arg(gradient, "grad"), other_arg(other, other_name), out_arg(out, "out", Use::kOutput);
+    const int row_axis = axis_argument(axis, other_arg);
+    with_temperature(temperature, [&](const View& of_rows) {
+      run_op([&] { op(gradient_arg, other_arg, of_rows, row_axis, out_arg); }, gradient_arg, other_arg, out_arg);
+    });
+  };
+  module.def(name, backward, py::arg("grad"), py::arg(other_name), py::arg("temperature"), py::arg("axis"), py::arg("out"));
 }
 
 }  // namespace
 
 void bind_softmax(py::module_& module) {
-  const auto of_rows = [&](const char* name, auto function) {
+  const auto define_of_rows = [&](const char* name, auto function) {
     module.def(name, function, py::arg("x"), py::arg("temperature"), py::arg("axis"), py::arg("out"));
   };
-  of_rows("softmax", bound_softmax);
-  of_rows("log_softmax", bound_of_rows<log_softmax>);
-  of_rows("logsumexp", bound_of_rows<logsumexp>);
-  const auto backward = [&](const char* name, auto function, const char* other) {
-    module.def(name, function, py::arg("grad"), py::arg(other), py::arg("temperature"), py::arg("axis"), py::arg("out"));
-  };
-  backward("softmax_backward", bound_softmax_backward, "y");
-  backward("log_softmax_backward", bound_log_softmax_backward, "y");
-  backward("logsumexp_backward", bound_logsumexp_backward, "x");
+  define_of_rows("softmax", bound_softmax);
+  define_of_rows("log_softmax", bound_of_rows<log_softmax>);
+  define_of_rows("logsumexp", bound_of_rows<logsumexp>);
+  define_backward<softmax_backward>(module, "softmax_backward", "y");
+  define_backward<log_softmax_backward>(module, "log_softmax_backward", "y");
+  define_backward<logsumexp_backward>(module, "logsumexp_backward", "x");
 }
 
 }  // namespace tersor::bind

@@ -22,21 +22,6 @@ TERSOR_INLINE F32 in_dtype(F32 x, DType dtype) noexcept {
 }
 TERSOR_INLINE F64 in_dtype(F64 x, DType) noexcept { return x; }
 
-template <class To>
-TERSOR_INLINE auto convert(F32 x) noexcept {
-  if constexpr (sizeof(To) == 8)
-    return promote_f64(x);
-  else
-    return x;
-}
-template <class To>
-TERSOR_INLINE auto convert(F64 x) noexcept {
-  if constexpr (sizeof(To) == 8)
-    return x;
-  else
-    return demote_f32(x);
-}
-
 // Bytes of codes as their places in int8.
 template <class Math>
 TERSOR_INLINE Lanes<Math> places_of(U8 codes, int flip) noexcept {

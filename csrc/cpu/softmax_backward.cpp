@@ -2,18 +2,17 @@
 
 #include "cpu/softmax_backward.h"
 
-#include "cpu/map.h"
+#include "cpu/softmax_block.h"
 #include "cpu/softmax_double.h"
-#include "cpu/storage.h"
 
 namespace tersor::cpu::TERSOR_LEVEL {
 
 namespace {
 
-template <class Storage, class Term>
+template <class Term>
 TERSOR_INLINE void sum_blocks(std::int64_t cols, double* sums, Term term) noexcept {
   for (std::int64_t begin = 0; begin < cols; begin += kSoftmaxBlock) {
-    const std::int64_t end = begin + kSoftmaxBlock < cols ? begin + kSoftmaxBlock : cols;
+    const std::int64_t end = block_end(begin, cols);
     F64 sum = splat(0.0);
     std::int64_t i = begin;
     for (; i + kLanes <= end; i += kLanes) sum = sum + term(i, Full{});
@@ -24,25 +23,25 @@ TERSOR_INLINE void sum_blocks(std::int64_t cols, double* sums, Term term) noexce
 
 template <class Storage>
 TERSOR_INLINE F64 wide(const std::byte* items, std::int64_t i, auto lanes) noexcept {
-  return in_double(Storage::widen(load(reinterpret_cast<const typename Storage::Bits*>(items) + i, lanes)));
+  return convert<double>(Storage::widen(load(reinterpret_cast<const typename Storage::Bits*>(items) + i, lanes)));
 }
 
 template <class Storage>
 void measure_softmax(const std::byte* gradient, const std::byte* y, std::int64_t cols, double* sums) noexcept {
-  sum_blocks<Storage>(cols, sums, [=](std::int64_t i, auto lanes) TERSOR_LAMBDA {
+  sum_blocks(cols, sums, [=](std::int64_t i, auto lanes) TERSOR_LAMBDA {
     return wide<Storage>(gradient, i, lanes) * wide<Storage>(y, i, lanes);
   });
 }
 
 template <class Storage>
 void measure_log_softmax(const std::byte* gradient, const std::byte*, std::int64_t cols, double* sums) noexcept {
-  sum_blocks<Storage>(cols, sums, [=](std::int64_t i, auto lanes) TERSOR_LAMBDA { return wide<Storage>(gradient, i, lanes); });
+  sum_blocks(cols, sums, [=](std::int64_t i, auto lanes) TERSOR_LAMBDA { return wide<Storage>(gradient, i, lanes); });
 }
 
 template <class Storage, class Value>
 TERSOR_INLINE void write_row(std::byte* out, std::int64_t cols, Store mode, Value value) noexcept {
   map_row(reinterpret_cast<typename Storage::Bits*>(out), cols, mode, [=](std::int64_t i, auto lanes) TERSOR_LAMBDA {
-    return Storage::narrow(from_double<typename Storage::Math>(value(i, lanes)));
+    return Storage::narrow(convert<typename Storage::Math>(value(i, lanes)));
   });
 }
 

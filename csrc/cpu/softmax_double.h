@@ -1,23 +1,12 @@
 #pragma once
-// Steps of softmax in float64: conversions, and exponentials of float64 numbers as precise as the arithmetic type.
+// Exponentials of float64 numbers, as precise as the arithmetic type.
 
 #include "cpu/exp2.h"
-#include "cpu/simd.h"
+#include "cpu/storage.h"
 
 namespace tersor::cpu::TERSOR_LEVEL {
 
 namespace {
-
-TERSOR_INLINE F64 in_double(F32 x) noexcept { return promote_f64(x); }
-TERSOR_INLINE F64 in_double(F64 x) noexcept { return x; }
-
-template <class Math>
-TERSOR_INLINE Lanes<Math> from_double(F64 x) noexcept {
-  if constexpr (sizeof(Math) == 4)
-    return demote_f32(x);
-  else
-    return x;
-}
 
 // exp(z) for z <= 0. An argument rounded to float32 would be wrong by up to 2**-18, so what rounding took from it is made good by a
 // factor.
@@ -26,10 +15,10 @@ class ExpOfDouble {
  public:
   TERSOR_INLINE ExpOfDouble() noexcept : exp2_(rate_for<Math>(1), {0, 0, true}) {}
   TERSOR_INLINE F64 operator()(F64 z) const noexcept {
-    const Lanes<Math> rounded = from_double<Math>(z);
+    const Lanes<Math> rounded = convert<Math>(z);
     const Power<Math> power = exp2_.template operator()<true>(rounded);
-    F64 value = in_double((power.head + power.tail) * power.scale) * splat(kScale);
-    if constexpr (sizeof(Math) == 4) value = mul_add(value, z - in_double(rounded), value);
+    F64 value = convert<double>((power.head + power.tail) * power.scale) * splat(kScale);
+    if constexpr (sizeof(Math) == 4) value = mul_add(value, z - convert<double>(rounded), value);
     return select(less(z, splat(kLeast)), splat(0.0), value);
   }
 

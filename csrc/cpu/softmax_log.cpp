@@ -138,7 +138,7 @@ class LogsOf {
   }
   TERSOR_INLINE F64 operator()(Lanes<typename Storage::Math> x) const noexcept {
     if constexpr (kMultiplies)
-      return mul_add(in_double(x) - top_, divisor_, offset_);
+      return mul_add(convert<double>(x) - top_, divisor_, offset_);
     else
       return (x * half_ - top_) / divisor_ + offset_;
   }
@@ -172,7 +172,7 @@ void write_logs(const std::byte* x, const LogRow& row, std::byte* out, std::int6
     const LogsOf<Storage> logs(row);
     map_row(to, cols, mode, [=](std::int64_t i, auto lanes) TERSOR_LAMBDA {
       prefetch_ahead(from + i);
-      return Storage::narrow_number(from_double<Math>(logs(Storage::widen(load(from + i, lanes)))));
+      return Storage::narrow_number(convert<Math>(logs(Storage::widen(load(from + i, lanes)))));
     });
   }
 }
@@ -190,7 +190,7 @@ void write_shares(const std::byte* x, const LogRow& row, double gradient, std::b
   const ExpOfDouble<Math> exp;
   const F64 of_row = splat(gradient);
   map_row(to, cols, mode, [=](std::int64_t i, auto lanes) TERSOR_LAMBDA {
-    return Storage::narrow(from_double<Math>(exp(logs(Storage::widen(load(from + i, lanes)))) * of_row));
+    return Storage::narrow(convert<Math>(exp(logs(Storage::widen(load(from + i, lanes)))) * of_row));
   });
 }
 
@@ -198,13 +198,13 @@ template <class Storage>
 double read_number(const std::byte* number) noexcept {
   const auto bits = load(reinterpret_cast<const typename Storage::Bits*>(number), Partial{1});
   alignas(64) double lanes[kLanes];
-  store(lanes, in_double(Storage::widen(bits)));
+  store(lanes, convert<double>(Storage::widen(bits)));
   return lanes[0];
 }
 
 template <class Storage>
 void write_number(double value, std::byte* out) noexcept {
-  const auto bits = Storage::narrow(from_double<typename Storage::Math>(splat(value)));
+  const auto bits = Storage::narrow(convert<typename Storage::Math>(splat(value)));
   store(reinterpret_cast<typename Storage::Bits*>(out), bits, Partial{1});
 }
 

@@ -88,6 +88,22 @@ TERSOR_INLINE F32 demote_sticky(F64 value) noexcept {
   return bit_cast<float>(bits + ((inexact & even) & select(above, one, splat<std::int32_t>(-1))));
 }
 
+// From one arithmetic type to another.
+template <class To>
+TERSOR_INLINE auto convert(F32 x) noexcept {
+  if constexpr (sizeof(To) == 8)
+    return promote_f64(x);
+  else
+    return x;
+}
+template <class To>
+TERSOR_INLINE auto convert(F64 x) noexcept {
+  if constexpr (sizeof(To) == 8)
+    return x;
+  else
+    return demote_f32(x);
+}
+
 // A product in one arithmetic type to the bits of any storage type, rounded once.
 template <class Storage>
 TERSOR_INLINE auto narrow_to(F32 value) noexcept {

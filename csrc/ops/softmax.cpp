@@ -12,10 +12,6 @@ namespace tersor {
 
 namespace {
 
-void require_temperature(double temperature) {
-  if (!(temperature >= 0)) throw ValueError("temperature must be a number >= 0, got " + std::to_string(temperature));
-}
-
 void require_softmax_arguments(const View& x, const View& out) {
   require_floating(x);
   require_same_dtype(x, out);

@@ -20,6 +20,7 @@ using cpu::LogRow;
 using cpu::SoftmaxLimit;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity(), kNan = std::numeric_limits<double>::quiet_NaN();
+
 // A row with what it adds up to.
 struct LogSum {
   LogRow row;
@@ -77,8 +78,7 @@ View spread_along(const View& numbers, const View& x, int axis) {
   return spread;
 }
 
-// Calls write(block, row, what the row adds up to, whether the block begins it). The first operands of the plan are x and the
-// temperatures.
+// Calls write(block, row, what the row adds up to). The first operands of the plan are x and the temperatures.
 template <class Write>
 void write_by_sums(const LoopPlan& plan, DType dtype, bool in_pieces, Write write) {
   const cpu::SoftmaxLogKernels& kernels = cpu::softmax_log_kernels();
@@ -94,8 +94,6 @@ void write_by_sums(const LoopPlan& plan, DType dtype, bool in_pieces, Write writ
       });
 }
 
-std::int64_t bytes_of_row(const LoopPlan& plan, DType dtype, int arrays) noexcept { return plan.cols * item_size(dtype) * arrays; }
-
 }  // namespace
 
 void log_softmax(const View& x, const View& temperature, int axis, const View& out) {
@@ -108,7 +106,7 @@ void log_softmax(const View& x, const View& temperature, int axis, const View& o
   const LoopPlan plan = plan_rows({{x}, {spread, Columns::kNone}, {out, Columns::kEach, Access::kWrite}}, axis);
   auto& write_logs = cpu::softmax_log_kernels().write_logs[x.dtype];
   const Store store = store_for(x, out);
-  write_by_sums(plan, x.dtype, goes_in_pieces(plan, bytes_of_row(plan, x.dtype, 1)),
+  write_by_sums(plan, x.dtype, goes_in_pieces(plan, plan.cols * item_size(x.dtype)),
                 [&](const Block& block, std::int64_t r, const LogSum& sum) {
                   write_logs(block.operands[0].row<std::byte>(r), sum.row, block.operands[2].row<std::byte>(r), block.extent.cols,
                              store);
@@ -150,7 +148,7 @@ void logsumexp_backward(const View& gradient, const View& x, const View& tempera
       plan_rows({{x}, {spread, Columns::kNone}, {of_rows, Columns::kNone}, {out, Columns::kEach, Access::kWrite}}, axis);
   const cpu::SoftmaxLogKernels& kernels = cpu::softmax_log_kernels();
   const Store store = store_for(x, out);
-  write_by_sums(plan, x.dtype, goes_in_pieces(plan, bytes_of_row(plan, x.dtype, 1)),
+  write_by_sums(plan, x.dtype, goes_in_pieces(plan, plan.cols * item_size(x.dtype)),
                 [&](const Block& block, std::int64_t r, const LogSum& sum) {
                   const double of_row = kernels.read_number[x.dtype](block.operands[2].row<std::byte>(r));
                   kernels.write_shares[x.dtype](block.operands[0].row<std::byte>(r), sum.row, of_row / sum.row.temperature,

@@ -15,7 +15,10 @@ namespace tersor {
 // A temperature for each row of x: it must broadcast to x with a length of 1 along the axis.
 View temperature_of_rows(const View& temperature, const View& x, int axis);
 
-// ValueError for entries that are negative or NaN. Returns whether one of them is a limit for rows of this dtype.
+// ValueError where it is negative or NaN.
+void require_temperature(double temperature);
+
+// The same for every entry. Returns whether one of them is a limit for rows of this dtype.
 bool check_temperatures(const View& temperature, DType dtype);
 
 // A number as a view of no dimensions.
