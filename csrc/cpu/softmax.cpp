@@ -188,7 +188,7 @@ class ShortRows {
     }
     if (!all_plain) return finish_one_by_one(rate);
     for (int r = 0; r < count_; ++r) {
-      const Sum sum = keep_terms<true>(rows_[r], 0, rows_[r].cols, rate, frames[r], kept(r));
+      const Sum sum = keep_terms<true, Terms<Storage>>(rows_[r], 0, rows_[r].cols, rate, frames[r], kept(r));
       factors[r] = share_of<Math>({1, 0, false}, {0, 0, sum.high, sum.low});
     }
     for (int r = 0; r < count_; ++r) {

@@ -1,4 +1,5 @@
-// softmax: gradients. All in float64, where products of float32 numbers are exact; rounded once, at the end.
+// softmax: gradients. All in float64, where products of float32 numbers are exact; rounded at the end, to 16 bits by way of
+// float32: narrow_to, which rounds once, takes 1.8 times as long.
 
 #include "cpu/softmax_backward.h"
 

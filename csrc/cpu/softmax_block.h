@@ -97,11 +97,11 @@ TERSOR_INLINE Sum sum_of(const Adder (&sums)[kUnroll]) noexcept {
 
 // Stores the exponentials of [begin, end) from kept[0] on, in whole lanes, and returns their sum. Absent lanes are exponentials of
 // -inf: 2**-150 of a term that matters, or less.
-template <bool kPlain, class Storage>
+template <bool kPlain, class Kind, class Storage>
 TERSOR_INLINE Sum keep_terms(Row<Storage> row, std::int64_t begin, std::int64_t end, Rate<typename Storage::Math> rate,
                              Exp2Frame<typename Storage::Math> frame, typename Storage::Math* kept) noexcept {
-  const typename Terms<Storage>::Maker exp2(rate, frame);  // in registers: through a reference every store might change it
-  typename Terms<Storage>::Adder sums[kUnroll];
+  const typename Kind::Maker exp2(rate, frame);  // in registers: through a reference every store might change it
+  typename Kind::Adder sums[kUnroll];
   each_lanes(begin, end, [&](int k, std::int64_t i, auto lanes) TERSOR_LAMBDA {
     store(kept + (i - begin), sums[k].add(exp2.template operator()<kPlain>(row.at(i, lanes))));
   });
@@ -114,14 +114,14 @@ TERSOR_INLINE SoftmaxBlock block_of(Math top, Exp2Frame<Math> frame, Sum sum) no
   return {static_cast<double>(frame.shift), absent ? kAbsentExponent : static_cast<double>(frame.exponent), sum.high, sum.low};
 }
 
-template <class Storage>
+template <class Storage, class Kind = Terms<Storage>>
 [[gnu::noinline]] SoftmaxBlock measure_block(Row<Storage> row, std::int64_t begin, std::int64_t end,
                                              Rate<typename Storage::Math> rate, typename Storage::Math* kept) noexcept {
   const auto top = top_of(row, begin, end);
   const auto frame = frame_for(top, rate);
   return block_of(top, frame,
-                  frame.is_plain ? keep_terms<true>(row, begin, end, rate, frame, kept)
-                                 : keep_terms<false>(row, begin, end, rate, frame, kept));
+                  frame.is_plain ? keep_terms<true, Kind>(row, begin, end, rate, frame, kept)
+                                 : keep_terms<false, Kind>(row, begin, end, rate, frame, kept));
 }
 
 // --- blocks of a row ------------------------------------------------------------------------------------------------------

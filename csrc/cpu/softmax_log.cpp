@@ -13,18 +13,6 @@ namespace {
 
 // --- blocks --------------------------------------------------------------------------------------------------------------------
 
-template <bool kPlain, class Storage>
-TERSOR_INLINE Sum add_terms(Row<Storage> row, std::int64_t begin, std::int64_t end, Rate<typename Storage::Math> rate,
-                            Exp2Frame<typename Storage::Math> frame) noexcept {
-  using Math = typename Storage::Math;
-  const Exp2<Math> exp2(rate, frame);
-  PowerSum<Math> sums[kUnroll];
-  each_lanes(begin, end, [&](int k, std::int64_t i, auto lanes) TERSOR_LAMBDA {
-    sums[k].add(exp2.template operator()<kPlain>(row.at(i, lanes)));
-  });
-  return sum_of(sums);
-}
-
 // Of [begin, end): how many `counts` says yes to. NaN where one of them is.
 template <class Storage, class Counts>
 TERSOR_INLINE double count_of(Row<Storage> row, std::int64_t begin, std::int64_t end, Counts counts) noexcept {
@@ -59,9 +47,8 @@ template <class Storage>
     const double numbers = count_of(row, begin, end, [](auto value) TERSOR_LAMBDA { return equal(value, value); });
     return {{0, 0, numbers != numbers ? numbers : kInfinite, 0}, kInfinite};
   }
-  const auto frame = frame_for(top, rate);
-  const Sum sum = frame.is_plain ? add_terms<true>(row, begin, end, rate, frame) : add_terms<false>(row, begin, end, rate, frame);
-  return {block_of(top, frame, sum), static_cast<double>(top)};
+  alignas(64) Math kept[kSoftmaxBlock];
+  return {measure_block<Storage, Terms<Storage, false>>(row, begin, end, rate, kept), static_cast<double>(top)};
 }
 
 template <class Storage>

@@ -45,9 +45,10 @@ def softmax_backward(
 
     Notes
     -----
-    Computed in float64 and rounded once, from sums over blocks of 1,024 columns: the same bits at every CPU level and thread
-    count. Entries of x at -inf have y = 0 and the gradient 0. At T = 0, where softmax is constant but for ties, and at
-    T = inf the gradient is 0. The gradient of the temperature is ``-sum(x * result) / T``.
+    Computed in float64, from sums over blocks of 1,024 columns, and rounded at the end, to 16-bit dtypes by way of float32:
+    the same bits at every CPU level and thread count. Entries of x at -inf have y = 0 and the gradient 0. At T = 0, where
+    softmax is constant but for ties, and at T = inf the gradient is 0. The gradient of the temperature is
+    ``-sum(x * result) / T``.
 
     Examples
     --------
@@ -100,9 +101,9 @@ def log_softmax_backward(
 
     Notes
     -----
-    Computed in float64 from exponentials of the precision of float32 (of float64 for float64), and rounded once: the same
-    bits at every CPU level and thread count. At T = 0 and T = inf the gradient is 0. The gradient of the temperature is
-    ``-sum(x * result) / T``.
+    Computed in float64 from exponentials of the precision of float32 (of float64 for float64), and rounded at the end, to
+    16-bit dtypes by way of float32: the same bits at every CPU level and thread count. At T = 0 and T = inf the gradient
+    is 0. The gradient of the temperature is ``-sum(x * result) / T``.
 
     Examples
     --------
@@ -154,9 +155,9 @@ def logsumexp_backward(
     Notes
     -----
     The sum is found again, so that no rounded result is needed; computed in float64 from exponentials of the precision of
-    float32 (of float64 for float64), and rounded once: the same bits at every CPU level and thread count. A row whose
-    shares are NaN has the gradient NaN. At T = 0 and T = inf the gradient is 0. The gradient of the temperature is
-    ``-sum(x * result) / T``.
+    float32 (of float64 for float64), and rounded at the end, to 16-bit dtypes by way of float32: the same bits at every CPU
+    level and thread count. A row whose shares are NaN has the gradient NaN. At T = 0 and T = inf the gradient is 0. The
+    gradient of the temperature is ``-sum(x * result) / T``.
 
     Examples
     --------
